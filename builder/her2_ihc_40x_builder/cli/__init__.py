@@ -1,0 +1,46 @@
+"""The command line: parses and prints, one module a command; what is done is in the rooms beside it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+import datasets
+
+from her2_ihc_40x import Her2Error, __version__
+
+from . import demo, pack
+
+_COMMANDS = (pack, demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: of the command line; by default the process's own.
+
+    Returns:
+        The exit code: 0 done; 1 an error, said on standard error; 2 a wrong use of the command line; 130 interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="her2-ihc-40x", description="Make, check and publish the HER2-IHC-40x data set for Hugging Face datasets."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    parsed = parser.parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+    try:
+        return int(parsed.run(parsed))
+    except Her2Error as error:
+        print(f"her2-ihc-40x: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("her2-ihc-40x: interrupted; nothing at the output's place was changed", file=sys.stderr)
+        return 130

@@ -1,0 +1,194 @@
+"""Write patches as Parquet shards: one unit (a slide, or a block of a release), one file for each pair of sides.
+
+The settings follow from how the files are read and sent. Row groups of 16 rows bound a reader's memory; one row a data
+page, uncompressed images and no content-defined chunking make equal data equal bytes, so that a re-upload sends only
+what changed (figures in docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from her2_ihc_40x import FEATURES
+
+ROW_GROUP_ROWS = 16
+MAX_FILE_BYTES = 500_000_000
+_MAX_NAME = 120
+
+SCHEMA: pa.Schema = FEATURES.arrow_schema
+_SCALARS = [name for name in SCHEMA.names if name != "image"]
+
+
+@dataclass(frozen=True, order=True)
+class Sides:
+    """The sides that a patch is on, one for each config: "train", "test", or "none" if it is not in that config."""
+
+    wsi: str
+    patch: str
+
+    @property
+    def folder(self) -> str:
+        """The folder, below the data set's root, of the files with these sides."""
+        return f"data/wsi_{self.wsi}/patch_{self.patch}"
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """A file that was written.
+
+    Args:
+        path: from the data set's root, with "/".
+        sha256: of the file.
+        bytes: its size.
+        rows: patches in it.
+        unit: the slide or block that its patches are of.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+    rows: int
+    unit: str
+
+
+def file_stem(unit: str) -> str:
+    """A file name for a unit that every file system, glob and URL takes, and that mixes units in path order.
+
+    Bytes outside A-Z a-z 0-9 + _ . - are written as ~3A; the hash in front keeps names apart when case is folded or a
+    long name is cut.
+    """
+    escaped = "".join(
+        chr(byte) if re.match(rb"[A-Za-z0-9+_.-]", bytes([byte])) else f"~{byte:02X}"
+        for byte in unit.encode("utf-8", "surrogatepass")
+    )
+    return f"{hashlib.sha256(unit.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{escaped[:_MAX_NAME]}"
+
+
+class UnitWriter:
+    """Writes the rows of one unit below `root`, as they come, with at most a row group of each file in memory.
+
+    A context manager: files are complete and on the disk when it is left without an error. `root` must be a folder that
+    nobody reads yet.
+
+    Args:
+        root: the folder that will be the data set's root.
+        unit: the slide or block that all rows are of.
+    """
+
+    def __init__(self, root: Path, unit: str) -> None:
+        self._root = root
+        self._unit = unit
+        self._files: dict[Sides, _OpenFile] = {}
+        self._parts: dict[Sides, int] = {}
+        self._done: list[Shard] = []
+
+    def write(self, sides: Sides, row: Mapping[str, Any]) -> None:
+        """Add a row (a value for each column of `her2_ihc_40x.FEATURES`) to the file of its sides."""
+        file = self._files.get(sides)
+        if file is not None and file.bytes > MAX_FILE_BYTES:
+            self._done.append(self._files.pop(sides).close())
+            file = None
+        if file is None:
+            part = self._parts[sides] = self._parts.get(sides, 0) + 1
+            name = file_stem(self._unit) + ("" if part == 1 else f".part-{part:03d}") + ".parquet"
+            file = self._files[sides] = _OpenFile(self._root, f"{sides.folder}/{name}", self._unit)
+        file.add(row)
+
+    def __enter__(self) -> UnitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            if error is None:
+                self._done.append(file.close())
+            else:
+                file.abandon()
+        self._files.clear()
+
+    @property
+    def shards(self) -> list[Shard]:
+        """The files that are complete, in path order."""
+        return sorted(self._done)
+
+
+class _OpenFile:
+    """A Parquet file that is being written; its hash is taken on the way."""
+
+    def __init__(self, root: Path, path: str, unit: str) -> None:
+        self._path, self._unit = path, unit
+        self._rows: list[Mapping[str, Any]] = []
+        self._count = 0
+        self._hash = hashlib.sha256()
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        self._file = (root / path).open("xb")
+        self.bytes = 0
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self, mode="w"),
+            SCHEMA,
+            compression="none",
+            use_dictionary=False,
+            write_statistics=_SCALARS,
+            write_page_index=True,
+            write_batch_size=1,
+            data_page_size=1,
+            **({"use_content_defined_chunking": False} if _HAS_CHUNKING else {}),
+        )
+
+    # What pa.PythonFile asks of a file.
+    closed = False
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self._file.write(data)
+        self.bytes += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == ROW_GROUP_ROWS:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        columns = [pa.array([row[name] for row in self._rows], SCHEMA.field(name).type) for name in SCHEMA.names]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
+        self._count += len(self._rows)
+        self._rows.clear()
+
+    def close(self) -> Shard:
+        if self._rows:
+            self._write_group()
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return Shard(self._path, self._hash.hexdigest(), self.bytes, self._count, self._unit)
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+_HAS_CHUNKING = int(pa.__version__.split(".")[0]) >= 21  # the argument came with pyarrow 21; before it there was none
+
+
+def digest(shards: Iterable[Shard]) -> str:
+    """A digest of all files of a data set, by path and content."""
+    lines = (f"{shard.path} {shard.sha256}\n" for shard in sorted(shards))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
