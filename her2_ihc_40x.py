@@ -302,6 +302,9 @@ class _Section(io.RawIOBase):
 
 def _checked_members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     """The files of a zip, sorted by name, once no member is found to be unsafe."""
+    if min((info.header_offset for info in archive.infolist()), default=-1) != 0:
+        # The end of a zip cut short may hold the directory of a zip inside it, and pass for the whole.
+        raise _bad(name, "a zip whose first file is at its start", "one that is cut short, or empty")
     if len(archive.infolist()) > MAX_MEMBERS:
         raise _bad(name, f"at most {MAX_MEMBERS} files in a zip", str(len(archive.infolist())))
     for info in archive.infolist():

@@ -73,14 +73,15 @@ def card_metadata(manifest: Manifest) -> dict[str, Any]:
     in each config's description, since `datasets` caches a local folder by this YAML alone.
     """
     configs, infos = [], {}
-    for config, splits in manifest.counts.items():
+    present = [config for config in CONFIGS if config in manifest.counts]
+    for config in present:
         glob = "data/wsi_{}/*/*.parquet" if config == "wsi_split" else "data/*/patch_{}/*.parquet"
         configs.append(
             {
                 "config_name": config,
-                **({"default": True} if config == next(iter(manifest.counts)) else {}),
+                **({"default": True} if config == present[0] else {}),
                 "description": f"{CONFIGS[config]} sha256 of all files: {manifest.digest}",
-                "data_files": [{"split": split, "path": glob.format(split)} for split in splits],
+                "data_files": [{"split": split, "path": glob.format(split)} for split in _splits(manifest, config)],
             }
         )
         infos[config] = _dataset_info(manifest, config)
@@ -104,12 +105,18 @@ class _CardData(dict[str, Any]):
     """What `DatasetInfosDict.to_dataset_card_data` fills: a mapping is all it asks for."""
 
 
+def _splits(manifest: Manifest, config: str) -> list[str]:
+    return [split for split in SPLITS if split in manifest.counts[config]]
+
+
 def _dataset_info(manifest: Manifest, config: str) -> datasets.DatasetInfo:
     splits = datasets.SplitDict()
     total = 0
-    for split, labels in manifest.counts[config].items():
+    for split in _splits(manifest, config):
         size = sum(shard.bytes for shard in manifest.files_of(config, split))
-        splits.add(datasets.SplitInfo(name=split, num_bytes=size, num_examples=sum(labels.values())))
+        splits.add(
+            datasets.SplitInfo(name=split, num_bytes=size, num_examples=sum(manifest.counts[config][split].values()))
+        )
         total += size
     return datasets.DatasetInfo(
         config_name=config, features=FEATURES, splits=splits, download_size=total, dataset_size=total

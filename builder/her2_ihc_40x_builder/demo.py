@@ -27,7 +27,7 @@ from .staging import staged_folder
 SHARDS = "her2-ihc-40x"
 RELEASE = "release"
 SHEET = "contact-sheet.png"
-_SCALE = 0.006
+SCALE = 0.006
 _SHEET_COLUMNS = 6
 
 
@@ -48,7 +48,7 @@ class Demo:
     batch: dict[str, list[Any]]
 
 
-def run_demo(folder: Path, *, scale: float = _SCALE, workers: int | None = None, say: Callable[[str], None]) -> Demo:
+def run_demo(folder: Path, *, scale: float = SCALE, workers: int | None = None, say: Callable[[str], None]) -> Demo:
     """Draw a twin of the release, pack it, load both configs with plain `datasets`, and draw a contact sheet.
 
     Args:

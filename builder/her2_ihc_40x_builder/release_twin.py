@@ -64,7 +64,7 @@ def plan_twin(scale: float = 1.0) -> list[TwinPatch]:
                 (label, row[score]) for (where, label), row in NAME_TABLE.items() if where == side and score in row
             ]
             labels = [label for label, count in kinds for _ in range(max(1, round(count * scale)))]
-            labels.sort(key=lambda label: label)
+            labels.sort()
             order = sorted(range(len(labels)), key=lambda at: _draw(side, score, at))
             # Numbers have gaps, as where the authors' filter dropped a patch.
             names += [(score, side, 1 + at + at // 5, labels[position]) for at, position in enumerate(order)]
@@ -119,17 +119,24 @@ def write_twin(
     for config, (outer_name, folder, stem) in _OUTER.items():
         with zipfile.ZipFile(root / outer_name, "w") as outer:
             for split in SPLITS:
-                with tempfile.TemporaryFile(dir=root) as spooled:
-                    with zipfile.ZipFile(spooled, "w") as inner:
-                        for patch in patches:
-                            if split == (patch.patch_side if config == "patch_split" else patch.wsi_side):
-                                entry = zipfile.ZipInfo(f"class_{patch.label}/{patch.file_name}", _LONG_AGO)
-                                inner.writestr(entry, image(patch))
-                    spooled.seek(0)
+                side = "patch_side" if config == "patch_split" else "wsi_side"
+                members = [patch for patch in patches if getattr(patch, side) == split]
+                if members:
                     entry = zipfile.ZipInfo(f"{folder}/{split}_{stem}.zip", _LONG_AGO)
                     entry.compress_type = inner_method
-                    with outer.open(entry, "w", force_zip64=True) as target:
-                        shutil.copyfileobj(spooled, target, 1 << 20)
+                    _write_inner(outer, entry, members, image)
+
+
+def _write_inner(
+    outer: zipfile.ZipFile, entry: zipfile.ZipInfo, members: Sequence[TwinPatch], image: Callable[[TwinPatch], bytes]
+) -> None:
+    with tempfile.TemporaryFile() as spooled:
+        with zipfile.ZipFile(spooled, "w") as inner:
+            for patch in members:
+                inner.writestr(zipfile.ZipInfo(f"class_{patch.label}/{patch.file_name}", _LONG_AGO), image(patch))
+        spooled.seek(0)
+        with outer.open(entry, "w", force_zip64=True) as target:
+            shutil.copyfileobj(spooled, target, 1 << 20)
 
 
 def _draw(*key: object) -> str:

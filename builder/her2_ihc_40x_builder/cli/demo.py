@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .. import demo
 from .tables import counts_table
 
 
@@ -19,14 +20,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "folder", type=Path, nargs="?", default=Path("her2-ihc-40x-demo"), help="made anew (%(default)s)"
     )
+    parser.add_argument("--scale", type=float, default=demo.SCALE, help="size, as a part of the release (%(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo, and say what it made and what comes next."""
-    from .. import demo
-
-    made = demo.run_demo(arguments.folder, say=print)
+    made = demo.run_demo(arguments.folder, scale=arguments.scale, say=print)
     print(counts_table(made.manifest.counts))
     print("\nA batch of the streamed wsi_split:")
     for column in ("image", "label", "slide_score", "patch_id"):

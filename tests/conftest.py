@@ -1,0 +1,69 @@
+"""Fixtures that several modules share: small releases and where the real slides are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+# Before datasets is imported: its cache goes to a folder of this run, and nothing is fetched.
+_HOME = tempfile.TemporaryDirectory(prefix="her2-tests-")
+os.environ["HF_HOME"] = _HOME.name
+os.environ["HF_DATASETS_CACHE"] = str(Path(_HOME.name) / "datasets")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.pop("HER2_IHC_40X", None)
+
+import datasets  # noqa: E402
+import pytest  # noqa: E402
+
+from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
+from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
+from twin_images import SIZE, tiny_image  # noqa: E402
+
+datasets.disable_progress_bars()
+
+MakeRelease = Callable[..., Path]
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real slides and listings; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no real inputs at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def twin_plan() -> list[TwinPatch]:
+    """The patches of the small release."""
+    return plan_twin(0.004)
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory, twin_plan: list[TwinPatch]) -> Path:
+    """A small release as downloaded: two zips, tiny images."""
+    root = tmp_path_factory.mktemp("release")
+    write_twin(root, twin_plan, tiny_image)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
+    """The small release, packed, in a folder named as users name it."""
+    out = tmp_path_factory.mktemp("packed") / "her2-ihc-40x"
+    pack_release(release, out, PackOptions(subset=True, image_size=SIZE, workers=1))
+    return out
+
+
+@pytest.fixture
+def make_release(tmp_path: Path, twin_plan: list[TwinPatch]) -> MakeRelease:
+    """Write the small release into this test's folder, to be damaged there."""
+
+    def make(name: str = "release", **options: int) -> Path:
+        write_twin(tmp_path / name, twin_plan, tiny_image, **options)
+        return tmp_path / name
+
+    return make

@@ -1,0 +1,53 @@
+"""The command line: exit codes and what is printed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.manifest import read_manifest
+
+
+def test_pack_prints_counts_and_digest(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "her2-ihc-40x"
+    arguments = ["pack", str(release), "--out", str(out), "--subset", "--image-size", "8", "--workers", "1"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert f"digest {read_manifest(out).digest}" in printed
+    assert printed.splitlines()[0].split() == ["config", "split", "0", "1+", "2+", "3+", "total"]
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "her2_ihc_40x_builder.cli", "pack", str(tmp_path / "nowhere")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("her2-ihc-40x: ")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["pack"], ["pack", "x", "--workers", "0"]])
+def test_wrong_use_exits_with_two(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["pack", "--help"], ["demo", "--help"], ["--version"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out

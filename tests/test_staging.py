@@ -1,0 +1,113 @@
+"""A folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from her2_ihc_40x_builder import staging
+from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.staging import staged_folder
+
+
+def ours(folder: Path) -> bool:
+    return (folder / "mark").exists()
+
+
+def fill(target: Path, text: str, *, overwrite: bool = False, fail: bool = False, keep: bool = False) -> None:
+    with staged_folder(target, overwrite=overwrite, is_ours=ours, keep=keep) as tree:
+        (tree / "mark").write_text(text)
+        (tree.parent / "scratch").mkdir()
+        assert not fail, "stopped"
+
+
+def test_it_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "new" / "out", overwrite=False, is_ours=ours) as tree:
+        (tree / "mark").write_text("1")
+        assert not (tmp_path / "new" / "out").exists()
+    assert (tmp_path / "new" / "out" / "mark").read_text() == "1"
+    assert os.listdir(tmp_path / "new") == ["out"]  # noqa: PTH208
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "1", fail=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_ours_is_replaced_only_on_request(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "1")
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "2")
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "2", overwrite=True, fail=True)
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+    fill(tmp_path / "out", "2", overwrite=True)
+    assert (tmp_path / "out" / "mark").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_not_ours_never_is(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    fill(tmp_path / "out", "an empty folder may be taken")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.doc").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name in ("theirs", "file"):
+        with pytest.raises(OutputError, match="did not make"):
+            fill(tmp_path / name, "1", overwrite=True)
+    assert (tmp_path / "theirs" / "thesis.doc").read_text() == "x"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_second_of_two_is_told(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours) as tree:
+        (tree / "mark").write_text("1")
+        code = (
+            "from pathlib import Path; from her2_ihc_40x_builder.staging import staged_folder\n"
+            f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True): pass"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "another process" in done.stderr
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+
+
+def test_a_run_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "old")
+    work = tmp_path / ".out.partial"
+    work.mkdir()
+    (tmp_path / "out").rename(work / "replaced")
+    (work / "tree").mkdir()
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+
+
+def test_kept_work_is_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "half", fail=True, keep=True)
+    assert not (tmp_path / "out").exists()
+    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours, keep=True) as tree:
+        assert (tree / "mark").read_text() == "half"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    fill(tmp_path / "out", "old")
+
+    def refuse(tree: Path) -> None:
+        raise OSError(error, os.strerror(error), str(tree))
+
+    monkeypatch.setattr(staging, "_flush", refuse)
+    with pytest.raises(OutputError, match=os.strerror(error)):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
