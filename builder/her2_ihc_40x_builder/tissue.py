@@ -42,4 +42,4 @@ def tissue_fraction(patch: Rgb, white: White, mpp: float, *, glass_density: floa
     # density < limit in every channel, turned round: one comparison of levels instead of a logarithm a pixel.
     floors = [math.floor(level * 10**-glass_density) + 1 for level in white.levels]
     glass = np.count_nonzero(cv2.inRange(coarse, np.array(floors), np.array([255, 255, 255])))
-    return 1.0 - int(glass) / (coarse.shape[0] * coarse.shape[1])
+    return 1.0 - float(glass) / (coarse.shape[0] * coarse.shape[1])
