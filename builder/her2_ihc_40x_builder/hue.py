@@ -224,11 +224,11 @@ def references_from_json(document: Mapping[str, Any], subject: str = "hue_refere
 def _reference_from_json(key: str, entry: Any, subject: str) -> HueReference:
     split, _, label = key.rpartition("/")
     try:
-        patch_ids, histogram = tuple(entry["patch_ids"]), tuple(float(value) for value in entry["histogram"])
+        patch_ids, histogram = entry["patch_ids"], tuple(float(value) for value in entry["histogram"])
     except (KeyError, TypeError, ValueError) as error:
         raise Her2Error(subject, "patch_ids and histogram", repr(error), "Build again without it.") from error
-    if not all(isinstance(patch_id, str) for patch_id in patch_ids):
-        raise Her2Error(subject, "patch ids as texts", "something else", "Build again without it.")
+    if not isinstance(patch_ids, list) or not all(isinstance(patch_id, str) for patch_id in patch_ids):
+        raise Her2Error(subject, "a list of patch ids", "something else", "Build again without it.")
     if len(histogram) != BINS or not all(map(math.isfinite, histogram)):
         raise Her2Error(subject, f"{BINS} finite numbers", f"{len(histogram)}", "Build again without it.")
-    return HueReference(label, patch_ids, histogram, split or None)
+    return HueReference(label, tuple(patch_ids), histogram, split or None)

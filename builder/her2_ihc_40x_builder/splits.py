@@ -225,11 +225,10 @@ def patch_sides(
 
 
 def _fraction(fraction: float) -> Decimal:
-    # A decimal, so that 0.29 x 50 is 14.5 and rounds up; as binary fractions it is 14.499...
-    share = Decimal(repr(float(fraction)))
-    if not 0 < share < 1:
+    if not 0 < fraction < 1:
         raise Her2Error("--test-fraction", "a number above 0 and below 1", f"{fraction:g}", "0.2 is usual.")
-    return share
+    # A decimal, so that 0.29 x 50 is 14.5 and rounds up; as binary fractions it is 14.499...
+    return Decimal(repr(float(fraction)))
 
 
 def _test_count(units: int, share: Decimal) -> int:

@@ -63,7 +63,7 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
     delimiter = _delimiter(header, required, known, path)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] | None = None
-    rows = []
+    rows: list[Row] = []
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):

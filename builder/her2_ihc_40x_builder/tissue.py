@@ -36,10 +36,12 @@ def tissue_fraction(patch: Rgb, white: White, mpp: float, *, glass_density: floa
         raise ValueError(f"mpp {mpp}")
     height, width = patch.shape[:2]
     factor = min(max(1, round(GRAIN / mpp)), height, width)
+    rows, columns = height // factor, width // factor
     # Whole multiples of the factor only: OpenCV then averages exact cells, and does it fast.
-    cells = patch[: height // factor * factor, : width // factor * factor]
-    coarse = cv2.resize(cells, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    cells = patch[: rows * factor, : columns * factor]
+    coarse = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_AREA)
     # density < limit in every channel, turned round: one comparison of levels instead of a logarithm a pixel.
     floors = [math.floor(level * 10**-glass_density) + 1 for level in white.levels]
-    glass = np.count_nonzero(cv2.inRange(coarse, np.array(floors), np.array([255, 255, 255])))
-    return 1.0 - float(glass) / (coarse.shape[0] * coarse.shape[1])
+    glass = cv2.countNonZero(cv2.inRange(coarse, np.array(floors), np.array([255, 255, 255])))
+    bare: float = glass / (rows * columns)
+    return 1.0 - bare
