@@ -18,7 +18,8 @@ BLOCK = 64
 FINEST = 4
 #: Above this downsample faint tissue is smoothed to the look of glass.
 COARSEST = 16
-#: Largest standard deviation in a block of glass. Real slides at downsample 4 to 16: glass 0.5 to 2.3, tissue from 3.7.
+#: Largest standard deviation in a block of glass. On real slides at downsample 4 to 16 nine in ten blocks of glass are
+#: below 2, and tissue without lumens is nearly always above 4.
 SMOOTH = 2.5
 #: Glass is brighter than this in every channel; unscanned black and pen are not.
 DARKEST = 160
@@ -84,7 +85,8 @@ def estimate_white(overview: Rgb, regions: NDArray[np.bool_], downsample: float)
     Args:
         overview: the whole slide, (height, width, 3), at `downsample`.
         regions: (height, width), True inside the experts' regions.
-        downsample: level-0 pixels (at 40x) along one pixel of the overview: best 4 to 8; above 16 nothing is found.
+        downsample: level-0 pixels (at 40x) along one pixel of the overview, 4 to 16; a finer overview is shrunk, and
+            from a coarser one nothing is found.
 
     Raises:
         ImageError: the overview is no RGB image.
@@ -146,9 +148,9 @@ def _agree(means: NDArray[np.float32], glass: NDArray[np.bool_], scanned: NDArra
         return WhiteEstimate(None, "glass was seen in one place only, which nothing confirms", share)
 
     centre = np.median(means[glass], axis=0)
-    near = [place for place in places if np.abs(np.median(place, axis=0) - centre).max() <= TOLERANCE]
-    if len(near) < AGREEING * len(places):
-        return WhiteEstimate(None, f"only {len(near)} of {len(places)} places agree within {TOLERANCE:g} levels", share)
-    red, green, blue = (round(float(level), 2) for level in np.median(np.concatenate(near), axis=0))
-    reason = f"glass over {share:.0%} of the slide, {len(near)} of {len(places)} places within {TOLERANCE:g} levels"
+    near = sum(bool(np.abs(np.median(place, axis=0) - centre).max() <= TOLERANCE) for place in places)
+    if near < AGREEING * len(places):
+        return WhiteEstimate(None, f"only {near} of {len(places)} places agree within {TOLERANCE:g} levels", share)
+    red, green, blue = (round(float(level), 2) for level in centre)
+    reason = f"glass over {share:.0%} of the slide, {near} of {len(places)} places within {TOLERANCE:g} levels"
     return WhiteEstimate(White(red, green, blue), reason, share)
