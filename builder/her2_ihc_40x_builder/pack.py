@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from .matching import MatchedPatch, Matching, match_variants
 from .parallel import default_workers, run_tasks
 from .shards import Shard, UnitWriter
 from .staging import staged_folder
+from .tables import read_table
 
 _HASH_BATCH = 64
 
@@ -125,22 +125,16 @@ def _read_slides(path: Path, matching: Matching) -> dict[str, str]:
     """
     rows = {row.patch_id: row for row in matching.patches}
     slides: dict[str, str] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not {"patch_id", "slide_id"} <= set(reader.fieldnames or ()):
+    for line in read_table(path, required=("patch_id", "slide_id"), known=("patch_id", "slide_id")).rows:
+        patch_id, slide_id = line.cells.get("patch_id", ""), line.cells.get("slide_id", "")
+        if patch_id not in rows or not slide_id or slides.get(patch_id, slide_id) != slide_id:
             raise LabelError(
-                str(path), "columns patch_id, slide_id", ", ".join(reader.fieldnames or ["none"]), "Add a header line."
+                line.source,
+                "a patch id of this release, once, and its slide id",
+                f"{patch_id!r}, {slide_id!r}",
+                "A patch id is a file name of the patch variant without its suffix.",
             )
-        for line in reader:
-            patch_id, slide_id = (line["patch_id"] or "").strip(), (line["slide_id"] or "").strip()
-            if patch_id not in rows or not slide_id or slides.get(patch_id, slide_id) != slide_id:
-                raise LabelError(
-                    f"{path}, line {reader.line_num}",
-                    "a patch id of this release, once, and its slide id",
-                    f"{patch_id!r}, {slide_id!r}",
-                    "A patch id is a file name of the patch variant without its suffix.",
-                )
-            slides[patch_id] = slide_id
+        slides[patch_id] = slide_id
     facts: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for patch_id, slide_id in slides.items():
         facts[slide_id].add((rows[patch_id].patch.score, rows[patch_id].patch.side))
