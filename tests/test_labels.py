@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from her2_ihc_40x import CLASSES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.errors import LabelError
 from her2_ihc_40x_builder.labels import Claim, agree, folder_label, parse_label, parse_label_map, read_labels
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.release_twin import plan_twin, write_twin
 from twin_images import tiny_image

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from her2_ihc_40x import CLASSES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.errors import Her2Error, LabelError, SlideError
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.overlap import first_joined, leaking

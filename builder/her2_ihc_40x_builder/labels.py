@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from her2_ihc_40x import CLASSES
-
 from her2_ihc_40x_builder.errors import LabelError
 from her2_ihc_40x_builder.tables import Row, read_table
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from her2_ihc_40x import CLASSES
-
 from her2_ihc_40x_builder.errors import Her2Error, LabelError, SlideError
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.order import draw
