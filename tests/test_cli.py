@@ -34,6 +34,8 @@ def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("her2-ihc-40x: ")
+    assert "a release folder or zip" in done.stderr
+    assert "Check the path" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import OutputError
+from .errors import Her2Error, OutputError
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def staged_folder(
             finally:
                 _leave(work)
     except OSError as error:
-        if isinstance(error, OutputError) or error.errno is None:
+        if isinstance(error, Her2Error):  # of the input, or said already
             raise
         raise OutputError(
             str(error.filename or target),
