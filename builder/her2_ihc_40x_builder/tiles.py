@@ -1,0 +1,264 @@
+"""Windows of level 0, several times faster than OpenSlide where the slide is a TIFF of JPEG tiles, and pixel for pixel
+the same.
+
+Each tile is taken from the file and decoded once, with libjpeg-turbo's exact settings (slow integer DCT, smooth
+chroma), which are OpenSlide's. Every other slide is read through OpenSlide.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import imagecodecs
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from .errors import SlideError
+from .geometry import Box, Size
+from .slides import Slide
+
+Engine = Literal["auto", "fast", "openslide"]
+
+#: Decoded tiles that may wait for a later window, in bytes; what does not fit is decoded again.
+MAX_WAITING_BYTES = 96 << 20
+#: Sides of a tile that are believed; scanners write 240 to 1024.
+_TILE_SIDES = range(16, 4097)
+#: A JPEG is never larger than the pixels it holds, but for its header.
+_JPEG_HEADER_BYTES = 1 << 16
+_JPEG, _RGB, _YCBCR, _ORIENTATION = 7, 2, 6, 274
+
+
+def read_windows(
+    slide: Slide, windows: Sequence[Box], engine: Engine = "auto"
+) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
+    """Read windows of level 0, in (y, x) order, whatever order they are given in.
+
+    Memory is that of a few windows and of at most `MAX_WAITING_BYTES` of tiles, whatever the size of the slide.
+
+    Args:
+        slide: the open slide.
+        windows: boxes in level-0 pixels; they may overlap, and reach over the slide's edge (background there).
+        engine: `auto` takes the fast path where it applies and a first comparison with OpenSlide agrees; `openslide`
+            never does; `fast` insists on it.
+
+    Yields:
+        Each box with its pixels, height x width x 3, RGB: those of `Slide.read_region`.
+
+    Raises:
+        SlideError: unreadable pixels, or `fast` does not apply to the slide.
+    """
+    ordered = sorted(windows)
+    for box in ordered:
+        slide.check_readable(box)
+    if engine != "openslide":
+        try:
+            tiles = _find_tiles(slide)
+            _compare_with_openslide(slide, tiles, ordered)
+        except _NotFastError as reason:
+            if engine == "fast":
+                raise SlideError(
+                    str(slide.path), "a TIFF of JPEG tiles", str(reason), "Read it with the engine openslide."
+                ) from reason
+        else:
+            yield from _read_fast(slide, tiles, ordered)
+            return
+    for box in ordered:
+        yield box, slide.read_region(box)
+
+
+def why_not_fast(slide: Slide) -> str | None:
+    """Why the slide is left to OpenSlide, in a few words for a person; None if the fast path applies.
+
+    Only the file's head is looked at; `read_windows` also compares pixels before it relies on the fast path.
+    """
+    try:
+        _find_tiles(slide)
+    except _NotFastError as reason:
+        return str(reason)
+    return None
+
+
+class _NotFastError(Exception):
+    """The fast path does not understand the slide; the message says what it met."""
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Where the JPEG tiles of level 0 lie in the file, row by row.
+
+    Attributes:
+        path: the file.
+        size: pixels of level 0.
+        tile: pixels of a tile; tiles at the right and bottom edges are whole, too.
+        offsets: where each tile begins, in bytes.
+        lengths: the bytes of each tile; 0 where nothing was scanned.
+        tables: the quantisation and Huffman tables that the tiles share, as a JPEG stream, or None.
+        colours: what the JPEG's three components are, `RGB` or `YCBCR`; the TIFF says it, not the JPEG.
+    """
+
+    path: Path
+    size: Size
+    tile: Size
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    tables: bytes | None
+    colours: Literal["RGB", "YCBCR"]
+
+    @property
+    def columns(self) -> int:
+        return -(-self.size.width // self.tile.width)
+
+    def under(self, box: Box) -> Iterator[int]:
+        """The numbers of the tiles that a box on the slide touches."""
+        for row in range(box.y // self.tile.height, (box.bottom - 1) // self.tile.height + 1):
+            first = row * self.columns
+            yield from range(first + box.x // self.tile.width, first + (box.right - 1) // self.tile.width + 1)
+
+    def box(self, number: int) -> Box:
+        """The part of a tile that lies on the slide."""
+        row, column = divmod(number, self.columns)
+        y, x = row * self.tile.height, column * self.tile.width
+        return Box(y, x, min(self.tile.width, self.size.width - x), min(self.tile.height, self.size.height - y))
+
+    def decode(self, file: BinaryIO, number: int, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """A tile's pixels.
+
+        Raises:
+            ValueError: its bytes are not there, or hold no image of a tile's size.
+            RuntimeError: they are no JPEG.
+        """
+        pixels = np.empty((self.tile.height, self.tile.width, 3), dtype=np.uint8)
+        length = int(self.lengths[number])
+        if length == 0:
+            pixels[:] = background
+            return pixels
+        file.seek(int(self.offsets[number]))
+        data = file.read(length)
+        if len(data) != length:
+            raise ValueError(f"tile {number} is cut short")
+        # With `out`, a JPEG that claims another size is refused before anything is allocated for it.
+        imagecodecs.jpeg8_decode(data, tables=self.tables, colorspace=self.colours, outcolorspace="RGB", out=pixels)
+        return pixels
+
+
+def _read_fast(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> Iterator[tuple[Box, NDArray[np.uint8]]]:
+    on_slide = [box.inside(slide.size) for box in ordered]
+    # How many windows still need each tile: it is kept until the last has it, and not a moment longer.
+    uses = Counter(n for box, inside in zip(ordered, on_slide, strict=True) if inside for n in tiles.under(box))
+    waiting: dict[int, NDArray[np.uint8]] = {}
+    room = MAX_WAITING_BYTES // (tiles.tile.width * tiles.tile.height * 3)
+    with tiles.path.open("rb") as file:
+        for box, inside in zip(ordered, on_slide, strict=True):
+            if not inside:
+                yield box, slide.read_region(box)
+                continue
+            window = np.empty((box.height, box.width, 3), dtype=np.uint8)
+            try:
+                for number in tiles.under(box):
+                    pixels = waiting.pop(number, None)
+                    if pixels is None:
+                        pixels = tiles.decode(file, number, slide.background)
+                    uses[number] -= 1
+                    if uses[number] and len(waiting) < room:
+                        waiting[number] = pixels
+                    _paste(window, box, pixels, tiles.box(number))
+            except (ValueError, RuntimeError):
+                # A damaged tile: what OpenSlide makes of it is what counts, a picture or its error.
+                window = slide.read_region(box)
+            yield box, window
+
+
+def _paste(window: NDArray[np.uint8], box: Box, pixels: NDArray[np.uint8], place: Box) -> None:
+    """Copy into `window`, which lies at `box`, the part of a tile at `place` that it shares."""
+    top, bottom = max(box.y, place.y), min(box.bottom, place.bottom)
+    left, right = max(box.x, place.x), min(box.right, place.right)
+    window[top - box.y : bottom - box.y, left - box.x : right - box.x] = pixels[
+        top - place.y : bottom - place.y, left - place.x : right - place.x
+    ]
+
+
+def _find_tiles(slide: Slide) -> _Tiles:
+    """Read the TIFF's first directory, and believe it only where everything fits.
+
+    Raises:
+        _NotFastError: it is anything else than level 0 in plain JPEG tiles that lie in the file.
+    """
+    if slide.vendor not in {"aperio", "generic-tiff"}:
+        raise _NotFastError(f"a slide of vendor {slide.vendor}")
+    try:
+        with closing(tifffile.TiffFile(slide.path)) as tiff:
+            page = tiff.pages.first
+            # Arrays in the file cannot be longer than the file: tifffile checks it before it reads one.
+            offsets = np.asarray(page.dataoffsets, dtype=np.int64)
+            lengths = np.asarray(page.databytecounts, dtype=np.int64)
+            tile = Size(int(page.tilewidth), int(page.tilelength))
+            expected = {
+                "compression": (int(page.compression), _JPEG),
+                "bits a sample": (page.bitspersample, 8),
+                "samples a pixel": (page.samplesperpixel, 3),
+                "extra samples": (tuple(page.extrasamples), ()),
+                "planar configuration": (int(page.planarconfig), 1),
+                "orientation": (page.tags.valueof(_ORIENTATION, 1), 1),
+                "fill order": (int(page.fillorder), 1),
+                "depth": (page.imagedepth, 1),
+                "size": (Size(page.imagewidth, page.imagelength), slide.size),
+                "tiles": (page.is_tiled, True),
+            }
+            photometric = int(page.photometric)
+            tables = page.jpegtables
+            file_size = tiff.filehandle.size
+    except Exception as error:  # A hostile file can raise anything in a parser; whatever it is, OpenSlide decides.
+        raise _NotFastError(f"a TIFF that tifffile cannot read: {error}") from error
+
+    for name, (found, wanted) in expected.items():
+        if found != wanted:
+            raise _NotFastError(f"{name} {found}")
+    if photometric not in {_RGB, _YCBCR}:
+        raise _NotFastError(f"photometric interpretation {photometric}")
+    if tables is not None and not isinstance(tables, bytes):
+        raise _NotFastError("JPEG tables that are no bytes")
+    if tile.width not in _TILE_SIDES or tile.height not in _TILE_SIDES:
+        raise _NotFastError(f"tiles of {tile.width} x {tile.height}")
+    tiles = _Tiles(slide.path, slide.size, tile, offsets, lengths, tables, "RGB" if photometric == _RGB else "YCBCR")
+    count = tiles.columns * -(-slide.size.height // tile.height)
+    if offsets.shape != (count,) or lengths.shape != (count,):
+        raise _NotFastError(f"{offsets.size} tiles, {lengths.size} lengths where {count} are needed")
+    longest = tile.width * tile.height * 3 + _JPEG_HEADER_BYTES
+    used = lengths > 0
+    if (
+        (lengths < 0).any()
+        or (lengths > longest).any()
+        or (offsets[used] < 0).any()
+        or (offsets[used] > file_size - lengths[used]).any()
+    ):
+        raise _NotFastError("tiles that do not lie in the file")
+    return tiles
+
+
+def _compare_with_openslide(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> None:
+    """Read three of the tiles that are needed both ways: the most detailed, the last, and one without data.
+
+    Raises:
+        _NotFastError: a pixel differs.
+        SlideError: OpenSlide cannot read one.
+    """
+    needed = sorted({number for box in ordered if box.inside(slide.size) for number in tiles.under(box)})
+    if not needed:
+        return
+    lengths = tiles.lengths[needed]
+    sample = {needed[int(lengths.argmax())], needed[int(lengths.argmin())], needed[-1]}
+    with tiles.path.open("rb") as file:
+        for number in sorted(sample):
+            place = tiles.box(number)
+            try:
+                pixels = tiles.decode(file, number, slide.background)[: place.height, : place.width]
+            except (ValueError, RuntimeError) as error:
+                raise _NotFastError(f"tile {number}: {error}") from error
+            if not np.array_equal(pixels, slide.read_region(place)):
+                raise _NotFastError(f"tile {number} differs from OpenSlide's")
