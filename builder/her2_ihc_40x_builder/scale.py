@@ -96,16 +96,14 @@ def decide_scale(
 
 
 def warn_of_spread(mpp_by_slide: Mapping[str, float]) -> str | None:
-    """A warning that names the finest and the coarsest slide if they differ by more than 5 %, else None.
+    """Name the finest and the coarsest slide if their pixels differ by more than 5 %, else return None.
 
     Args:
         mpp_by_slide: micrometres a patch pixel of each accepted slide, by slide id.
     """
     if not mpp_by_slide:
         return None
-    finest, coarsest = (
-        pick(mpp_by_slide.items(), key=lambda item: (item[1], item[0])) for pick in (min, max)
-    )
+    finest, coarsest = (pick(mpp_by_slide.items(), key=lambda item: (item[1], item[0])) for pick in (min, max))
     spread = coarsest[1] / finest[1] - 1
     if spread <= _SPREAD_TOLERANCE:
         return None

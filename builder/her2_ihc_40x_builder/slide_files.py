@@ -113,12 +113,10 @@ def _stays_in(root: Path, path: Path) -> bool:
 
 
 def _folder_label(root: Path, path: Path) -> str | None:
-    """The class named by the nearest folder that names one, from the slide's own up to `root`."""
+    """Return the class named by the nearest folder that names one, from the slide's own up to `root`."""
     folders = [root.resolve().name, *path.relative_to(root).parts[:-1]]
     for folder in reversed(folders):
         match = _CLASS_FOLDER.fullmatch(folder)
         if match:
             return match["named"] or match["plain"]
     return None
-
-

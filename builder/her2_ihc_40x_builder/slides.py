@@ -103,7 +103,7 @@ class Slide:
         return digest.hexdigest()
 
     def read_region(self, box: Box) -> NDArray[np.uint8]:
-        """The level-0 pixels of `box`, height x width x 3, RGB, on the slide's background colour.
+        """Read the level-0 pixels of `box`, height x width x 3, RGB, on the slide's background colour.
 
         What lies outside the slide, or was not scanned, has the background colour.
 
@@ -114,7 +114,7 @@ class Slide:
         return self.read_level(0, box)
 
     def read_level(self, level: int, level_box: Box) -> NDArray[np.uint8]:
-        """The pixels of `level_box`, height x width x 3, RGB, as `read_region` gives them.
+        """Read the pixels of `level_box`, height x width x 3, RGB, as `read_region` gives them.
 
         Args:
             level: index into `levels`.
@@ -150,7 +150,7 @@ class Slide:
             )
 
     def thumbnail(self, max_size: int) -> NDArray[np.uint8]:
-        """The whole slide, height x width x 3, RGB, its longer side `max_size` pixels (or the slide's, if shorter).
+        """Read the whole slide, height x width x 3, RGB, its longer side `max_size` pixels (never enlarged).
 
         Made in strips from the coarsest level that is large enough, so that memory does not grow with the slide.
 
@@ -175,7 +175,7 @@ class Slide:
         return np.asarray(Image.fromarray(reduced).resize(target, Image.Resampling.BOX, box=used))
 
     def _strips(self, index: int, step: int) -> Iterator[Image.Image]:
-        """The level from top to bottom, `step` times smaller, in strips of whole reduced rows."""
+        """Read a level from top to bottom, `step` times smaller, in strips of whole reduced rows."""
         size = self.levels[index].size
         rows = step * max(1, _STRIP_PIXELS // (size.width * step))
         for y in range(0, size.height, rows):
@@ -209,7 +209,7 @@ def _unreadable(path: Path, found: str) -> SlideError:
 
 
 def _positive(text: str | None) -> float | None:
-    """A finite number above zero, else None: scanners write 0, nan and words where they do not know."""
+    """Parse a finite number above zero, else None: scanners write 0, nan and words where they do not know."""
     try:
         value = float(text) if text is not None else 0.0
     except ValueError:

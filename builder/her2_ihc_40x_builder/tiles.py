@@ -1,5 +1,4 @@
-"""Windows of level 0, several times faster than OpenSlide where the slide is a TIFF of JPEG tiles, and pixel for pixel
-the same.
+"""Windows of level 0: OpenSlide's pixels, several times faster where the slide is a TIFF of JPEG tiles.
 
 Each tile is taken from the file and decoded once, with libjpeg-turbo's exact settings (slow integer DCT, smooth
 chroma), which are OpenSlide's. Every other slide is read through OpenSlide.
@@ -73,7 +72,7 @@ def read_windows(
 
 
 def why_not_fast(slide: Slide) -> str | None:
-    """Why the slide is left to OpenSlide, in a few words for a person; None if the fast path applies.
+    """Say in a few words why the slide is left to OpenSlide; None if the fast path applies.
 
     Only the file's head is looked at; `read_windows` also compares pixels before it relies on the fast path.
     """
@@ -115,19 +114,19 @@ class _Tiles:
         return -(-self.size.width // self.tile.width)
 
     def under(self, box: Box) -> Iterator[int]:
-        """The numbers of the tiles that a box on the slide touches."""
+        """Yield the numbers of the tiles that a box on the slide touches."""
         for row in range(box.y // self.tile.height, (box.bottom - 1) // self.tile.height + 1):
             first = row * self.columns
             yield from range(first + box.x // self.tile.width, first + (box.right - 1) // self.tile.width + 1)
 
     def box(self, number: int) -> Box:
-        """The part of a tile that lies on the slide."""
+        """Return the part of a tile that lies on the slide."""
         row, column = divmod(number, self.columns)
         y, x = row * self.tile.height, column * self.tile.width
         return Box(y, x, min(self.tile.width, self.size.width - x), min(self.tile.height, self.size.height - y))
 
     def decode(self, file: BinaryIO, number: int, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-        """A tile's pixels.
+        """Decode a whole tile.
 
         Raises:
             ValueError: its bytes are not there, or hold no image of a tile's size.
