@@ -167,7 +167,8 @@ class Slide:
                 f"{level.size.width} x {level.size.height}",
                 "Convert the slide to a pyramid (for example with vips), or leave it out.",
             )
-        step = max(1, math.floor(shrink / level.downsample))
+        # Whole blocks are averaged first; two pixels or more are left to the last step, which is then smooth.
+        step = max(1, math.floor(shrink / level.downsample / 2))
         reduced = np.concatenate([np.asarray(strip) for strip in self._strips(index, step)])
         target = (max(1, round(self.size.width / shrink)), max(1, round(self.size.height / shrink)))
         # The box says how much of the last, partly filled pixel is slide.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import imagecodecs
 import numpy as np
+import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
@@ -31,6 +31,7 @@ _TILE_SIDES = range(16, 4097)
 #: A JPEG is never larger than the pixels it holds, but for its header.
 _JPEG_HEADER_BYTES = 1 << 16
 _JPEG, _RGB, _YCBCR, _ORIENTATION = 7, 2, 6, 274
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 
 def read_windows(
@@ -97,8 +98,8 @@ class _Tiles:
         tile: pixels of a tile; tiles at the right and bottom edges are whole, too.
         offsets: where each tile begins, in bytes.
         lengths: the bytes of each tile; 0 where nothing was scanned.
-        tables: the quantisation and Huffman tables that the tiles share, as a JPEG stream, or None.
-        colours: what the JPEG's three components are, `RGB` or `YCBCR`; the TIFF says it, not the JPEG.
+        head: the JPEG segments that come before a tile's own: what its three components are, which the TIFF says and
+            not the JPEG, and the tables that the tiles share.
     """
 
     path: Path
@@ -106,8 +107,7 @@ class _Tiles:
     tile: Size
     offsets: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    tables: bytes | None
-    colours: Literal["RGB", "YCBCR"]
+    head: bytes
 
     @property
     def columns(self) -> int:
@@ -129,8 +129,7 @@ class _Tiles:
         """Decode a whole tile.
 
         Raises:
-            ValueError: its bytes are not there, or hold no image of a tile's size.
-            RuntimeError: they are no JPEG.
+            ValueError: its bytes are not there, or are no sound JPEG of a tile's size.
         """
         pixels = np.empty((self.tile.height, self.tile.width, 3), dtype=np.uint8)
         length = int(self.lengths[number])
@@ -139,10 +138,13 @@ class _Tiles:
             return pixels
         file.seek(int(self.offsets[number]))
         data = file.read(length)
-        if len(data) != length:
-            raise ValueError(f"tile {number} is cut short")
-        # With `out`, a JPEG that claims another size is refused before anything is allocated for it.
-        imagecodecs.jpeg8_decode(data, tables=self.tables, colorspace=self.colours, outcolorspace="RGB", out=pixels)
+        if len(data) != length or not data.startswith(_SOI):
+            raise ValueError(f"tile {number} is no JPEG")
+        # Into a buffer: a JPEG that claims a larger size is refused before anything is allocated for it. Strictly:
+        # OpenSlide takes libjpeg's warnings for errors, too, where other decoders fill in grey.
+        decoded = simplejpeg.decode_jpeg(self.head + data[2:], "RGB", buffer=pixels, strict=True)
+        if decoded.shape != pixels.shape:
+            raise ValueError(f"tile {number} has {decoded.shape[1]} x {decoded.shape[0]} pixels")
         return pixels
 
 
@@ -167,7 +169,7 @@ def _read_fast(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> Iterator[tupl
                     if uses[number] and len(waiting) < room:
                         waiting[number] = pixels
                     _paste(window, box, pixels, tiles.box(number))
-            except (ValueError, RuntimeError):
+            except ValueError:
                 # A damaged tile: what OpenSlide makes of it is what counts, a picture or its error.
                 window = slide.read_region(box)
             yield box, window
@@ -220,24 +222,34 @@ def _find_tiles(slide: Slide) -> _Tiles:
             raise _NotFastError(f"{name} {found}")
     if photometric not in {_RGB, _YCBCR}:
         raise _NotFastError(f"photometric interpretation {photometric}")
-    if tables is not None and not isinstance(tables, bytes):
-        raise _NotFastError("JPEG tables that are no bytes")
+    if tables is not None and not (isinstance(tables, bytes) and tables[:2] == _SOI and tables[-2:] == _EOI):
+        raise _NotFastError("JPEG tables that are no JPEG")
     if tile.width not in _TILE_SIDES or tile.height not in _TILE_SIDES:
         raise _NotFastError(f"tiles of {tile.width} x {tile.height}")
-    tiles = _Tiles(slide.path, slide.size, tile, offsets, lengths, tables, "RGB" if photometric == _RGB else "YCBCR")
-    count = tiles.columns * -(-slide.size.height // tile.height)
-    if offsets.shape != (count,) or lengths.shape != (count,):
-        raise _NotFastError(f"{offsets.size} tiles, {lengths.size} lengths where {count} are needed")
-    longest = tile.width * tile.height * 3 + _JPEG_HEADER_BYTES
-    used = lengths > 0
-    if (
-        (lengths < 0).any()
-        or (lengths > longest).any()
-        or (offsets[used] < 0).any()
-        or (offsets[used] > file_size - lengths[used]).any()
-    ):
-        raise _NotFastError("tiles that do not lie in the file")
+    head = _SOI + _adobe_segment(is_ycbcr=photometric == _YCBCR) + (tables[2:-2] if tables else b"")
+    tiles = _Tiles(slide.path, slide.size, tile, offsets, lengths, head)
+    _check_places(tiles, file_size)
     return tiles
+
+
+def _check_places(tiles: _Tiles, file_size: int) -> None:
+    """Check that there is a place in the file for each tile, before any is read.
+
+    Raises:
+        _NotFastError: there are too many or too few, or one is outside the file or too long to be believed.
+    """
+    count = tiles.columns * -(-tiles.size.height // tiles.tile.height)
+    if tiles.offsets.shape != (count,) or tiles.lengths.shape != (count,):
+        raise _NotFastError(f"{tiles.offsets.size} tiles of {tiles.lengths.size} lengths where {count} are needed")
+    offsets, lengths = tiles.offsets[tiles.lengths != 0], tiles.lengths[tiles.lengths != 0]
+    longest = min(tiles.tile.width * tiles.tile.height * 3 + _JPEG_HEADER_BYTES, file_size)
+    if ((lengths < 0) | (lengths > longest) | (offsets < 0) | (offsets > file_size - lengths)).any():
+        raise _NotFastError("tiles that do not lie in the file")
+
+
+def _adobe_segment(*, is_ycbcr: bool) -> bytes:
+    """Return Adobe's APP14 segment, by which libjpeg knows RGB from YCbCr (Adobe Technical Note 5116, section 18)."""
+    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([is_ycbcr])
 
 
 def _compare_with_openslide(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> None:
@@ -257,7 +269,7 @@ def _compare_with_openslide(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> 
             place = tiles.box(number)
             try:
                 pixels = tiles.decode(file, number, slide.background)[: place.height, : place.width]
-            except (ValueError, RuntimeError) as error:
+            except ValueError as error:
                 raise _NotFastError(f"tile {number}: {error}") from error
             if not np.array_equal(pixels, slide.read_region(place)):
                 raise _NotFastError(f"tile {number} differs from OpenSlide's")
