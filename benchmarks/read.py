@@ -35,9 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     path: Path | None = parser.parse_args(arguments).slide
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with tempfile.TemporaryDirectory() as folder:
-        with open_slide(path or draw(Path(folder) / "drawn.svs")) as slide:
-            compare(slide)
+    with tempfile.TemporaryDirectory() as folder, open_slide(path or draw(Path(folder) / "drawn.svs")) as slide:
+        compare(slide)
     return 0
 
 

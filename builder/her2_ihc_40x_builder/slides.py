@@ -25,7 +25,7 @@ MAX_READ_PIXELS = 1 << 26
 #: Pixels of a level that an overview may be made from, about 131,000 x 131,000.
 MAX_OVERVIEW_PIXELS = 1 << 34
 
-_STRIP_PIXELS = 1 << 23
+_STRIP_PIXELS = 1 << 21
 
 Rgb = tuple[int, int, int]
 
