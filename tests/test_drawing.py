@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from her2_ihc_40x import CLASSES
 from numpy.typing import NDArray
 
+from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.drawing import GLASS, draw_field, draw_patch
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from her2_ihc_40x import CLASSES
 
+from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.drawing import GLASS
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.slides import open_slide

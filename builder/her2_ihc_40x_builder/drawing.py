@@ -10,9 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from her2_ihc_40x import CLASSES
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from her2_ihc_40x import CLASSES
 
 #: The colour of empty glass: a little blue, as scanners show it.
 GLASS = (233, 232, 241)
