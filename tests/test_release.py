@@ -150,7 +150,7 @@ def test_a_compressed_inner_zip_is_spooled_once(
 
 def test_a_compressed_inner_zip_needs_room(make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_release(inner_method=zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(ReleaseError, match="bytes free"):
         open_release(root, spool=root / "spool")
 

@@ -18,11 +18,11 @@ from her2_ihc_40x import Release, ReleaseError, ReleasePatch, blocks, check_imag
 from . import card
 from .errors import ImageError, LabelError
 from .manifest import FILE_NAME, Manifest, count_labels, is_ours
-from .matching import MatchedPatch, Matching, match_variants
 from .parallel import default_workers, run_tasks
 from .shards import Shard, UnitWriter
 from .staging import staged_folder
 from .tables import read_table
+from .variants import MatchedPatch, Matching, match_variants
 
 _HASH_BATCH = 64
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from her2_ihc_40x import CLASSES, SPLITS, Blob, ReleasePatch
-from her2_ihc_40x_builder.matching import Matching, match_variants
+from her2_ihc_40x_builder.variants import Matching, match_variants
 
 
 def patch(config: str, split: str, label: str, score: str, side: str, number: int) -> ReleasePatch:
