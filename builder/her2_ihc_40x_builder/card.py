@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -27,6 +26,7 @@ from her2_ihc_40x import (
 )
 
 from .manifest import Manifest
+from .staging import write_text
 
 FILE_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -39,10 +39,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         folder: the data set's root.
         manifest: of the shards that are in it.
     """
-    with (folder / FILE_NAME).open("w", encoding="utf-8", newline="\n") as file:
-        file.write(render_card(manifest))
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(folder / FILE_NAME, render_card(manifest))
 
 
 def render_card(manifest: Manifest) -> str:

@@ -182,21 +182,21 @@ def decide(
     if mode not in get_args(HueFilter):
         raise Her2Error("--hue-filter", " or ".join(get_args(HueFilter)), str(mode), "Choose one of these.")
     lost = sum(not keeps(value, threshold) for value in similarities)
-    loss = f"{lost} of {len(similarities)} patches are at or below {threshold:g}"
+    loss = f"; {lost} of {len(similarities)} patches are at or below {threshold:g}" if similarities else ""
     slides = len({reference.slide_key for reference in references})
     if mode == "off":
         return HueVerdict(label, False, "the hue filter is off")
     if mode == "report":
-        return HueVerdict(label, False, f"reported only: {loss}")
+        return HueVerdict(label, False, f"reported only{loss}")
     if mode == "authors":
-        return HueVerdict(label, True, f"as the authors ran it: {loss}")
+        return HueVerdict(label, True, f"as the authors ran it{loss}")
     if len(references) < REFERENCES:
-        return HueVerdict(label, False, f"kept all: {len(references)} reference patches, under {REFERENCES}; {loss}")
+        return HueVerdict(label, False, f"kept all: {len(references)} reference patches, under {REFERENCES}{loss}")
     if slides < LEAST_SLIDES:
-        return HueVerdict(label, False, f"kept all: references from {slides} slides, under {LEAST_SLIDES}; {loss}")
+        return HueVerdict(label, False, f"kept all: references from {slides} slides, under {LEAST_SLIDES}{loss}")
     if lost >= LARGEST_LOSS * len(similarities) and lost > 0:
-        return HueVerdict(label, False, f"kept all: {loss}, which is {LARGEST_LOSS:.0%} of the class or more")
-    return HueVerdict(label, True, loss)
+        return HueVerdict(label, False, f"kept all{loss}, which is {LARGEST_LOSS:.0%} of the class or more")
+    return HueVerdict(label, True, f"drops{loss}")
 
 
 def keeps(value: float, threshold: float = THRESHOLD) -> bool:

@@ -31,6 +31,7 @@ class Manifest:
         source: what they were made from: at least its "kind", "release" or "slides".
         units: unit -> a digest of its inputs, by which an unchanged one is known.
         report: what a reader should know about the input: format mismatches, duplicates, and so on.
+        hue_references: class -> {patch_ids, histogram}: what the hue filter compared with; empty for a release.
     """
 
     shards: Sequence[Shard]
@@ -39,6 +40,7 @@ class Manifest:
     source: Mapping[str, Any]
     units: Mapping[str, Mapping[str, Any]]
     report: Mapping[str, Any] = field(default_factory=dict)
+    hue_references: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -69,6 +71,7 @@ class Manifest:
             "source": self.source,
             "units": self.units,
             "report": self.report,
+            "hue_references": self.hue_references,
         }
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -91,6 +94,7 @@ def read_manifest(folder: Path) -> Manifest:
             source=content["source"],
             units=content["units"],
             report=content["report"],
+            hue_references=content["hue_references"],
         )
         if manifest.digest != content["digest"]:
             raise ValueError("a digest that does not fit its files")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from .errors import ImageError, LabelError
 from .manifest import FILE_NAME, Manifest, count_labels, is_ours
 from .parallel import default_workers, run_tasks
 from .shards import Shard, UnitWriter
-from .staging import staged_folder
+from .staging import staged_folder, write_text
 from .tables import read_table
 from .variants import MatchedPatch, Matching, match_variants
 
@@ -96,7 +95,7 @@ def pack_release(root: Path, out: Path, options: PackOptions | None = None) -> M
             report=_report(matching, written),
         )
         card.write_card(tree, manifest)
-        _write_text(tree / FILE_NAME, manifest.to_json())
+        write_text(tree / FILE_NAME, manifest.to_json())
     return manifest
 
 
@@ -232,9 +231,3 @@ def _source(root: Path, licence: str | None) -> dict[str, Any]:
             raise ReleaseError(str(path), "a JSON object", str(error), "Fetch it again, or remove it.") from error
     return {"kind": "release", "licence": licence or record.get("licence"), "record": record or None}
 
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

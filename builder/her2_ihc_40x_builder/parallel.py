@@ -31,6 +31,7 @@ def run_tasks(
     unit: str,
     weight: Callable[[Task], int] = lambda task: 1,
     threads: bool = False,
+    done: Callable[[Task, Result], None] = lambda task, result: None,
 ) -> list[Result]:
     """Call `function` on every task, with a progress bar where there is a terminal.
 
@@ -41,6 +42,7 @@ def run_tasks(
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
+        done: is told each result as it comes.
         threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
 
     Raises:
@@ -53,13 +55,15 @@ def run_tasks(
             for task in tasks:
                 results.append(function(task))
                 bar.update(weight(task))
+                done(task, results[-1])
             return results
         with _executor(min(workers, len(tasks)), threads=threads) as pool:
             futures = [pool.submit(function, task) for task in tasks]
             try:
                 for position in _as_done(futures):
-                    futures[position].result()
+                    result = futures[position].result()
                     bar.update(weight(tasks[position]))
+                    done(tasks[position], result)
                 return [future.result() for future in futures]
             except BrokenProcessPool as error:
                 raise OutputError(

@@ -122,6 +122,11 @@ class UnitWriter:
         """The files that are complete, in path order."""
         return sorted(self._done)
 
+    def remove(self) -> None:
+        """Remove every file of the unit, whole or not, that is below `root`."""
+        for path in sorted(self._root.glob(f"data/*/*/{file_stem(self._unit)}.*")):
+            path.unlink()
+
 
 class _OpenFile:
     """A Parquet file that is being written; its hash is taken on the way."""

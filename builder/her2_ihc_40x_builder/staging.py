@@ -19,7 +19,8 @@ def staged_folder(
 ) -> Iterator[Path]:
     """Give an empty folder to fill; on leaving without an error it becomes `target`, else nothing has changed.
 
-    The folder `scratch` beside the one that is given may be used for temporary files; it is removed.
+    The folder `scratch` beside the one that is given may be used for temporary files; it is removed. With `keep`, other
+    folders beside it stay as long as the work does.
 
     Args:
         target: where the folder shall be. Its parent is made if need be.
@@ -126,10 +127,21 @@ def _replace(tree: Path, target: Path, aside: Path) -> None:
 def _leave(work: Path) -> None:
     """Remove the work folder unless something in it can be gone on with; the lock is still held."""
     shutil.rmtree(work / "scratch", ignore_errors=True)
-    if (work / "tree").exists():
+    if (work / "tree").exists() and any((work / "tree").iterdir()):
         return
+    for entry in work.iterdir():
+        if entry.name != "lock":
+            shutil.rmtree(entry, ignore_errors=True)
     (work / "lock").unlink(missing_ok=True)
     try:
         work.rmdir()
     except OSError:
         return  # another process has just put its lock there
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8 with line feeds, and flush it to the disk."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
