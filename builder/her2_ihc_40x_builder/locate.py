@@ -1,8 +1,8 @@
 """Where in its slide a cropped picture was cut: found by correlation, checked against every slide, never guessed.
 
-The thresholds are measured. On 24 crops of 8 real slides the right place scores 0.63 to 0.99 and the best wrong place at
-most 0.45, with templates of 44 pixels and more; a nearly blank crop of a wrong slide scores 0.61, hence the lead over
-every other place and the check at level 0.
+The thresholds are measured. On 24 crops of 8 real slides the right place scores 0.63 to 0.99 and the best wrong place
+at most 0.45, with templates of 44 pixels and more; a nearly blank crop of a wrong slide scores 0.61, hence the lead
+over every other place and the check at level 0.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def unusable(crop: Crop, extent: Size | None = None) -> UnfitCropError | None:
     if texture < LEAST_TEXTURE:
         found = f"a standard deviation of {texture:.1f} grey levels"
         expected = f"a crop with something to see (at least {LEAST_TEXTURE:g})"
-        return UnfitCropError(crop.name, expected, found, "Give the region as an annotation: a blank crop fits anywhere.")
+        return UnfitCropError(
+            crop.name, expected, found, "Give the region as an annotation: a blank crop fits anywhere."
+        )
     return None
 
 
@@ -160,7 +162,7 @@ class _Sought:
             self.abroad = sorted(self.abroad, reverse=True)[:3]
 
     def verdict(self, slide: SlideLike) -> Place | RegionError:
-        """The place, if it is beyond doubt; else an error that shows the best scores and where."""
+        """Return the place, if it is beyond doubt; else an error that shows the best scores and where."""
         if self.error or self.thumb is None:
             return self.error or RegionError(self.request.name, "a slide", "none", "Give its slide to the build.")
         others = sorted(self.home[1:] + self.abroad, reverse=True)
@@ -177,7 +179,7 @@ class _Sought:
         return RegionError(self.request.name, expected, found, self._advice(slide))
 
     def _advice(self, slide: SlideLike) -> str:
-        """What the reader may do; other orientations are tried for this sentence alone."""
+        """Return what the reader may do; other orientations are tried for this sentence alone."""
         best = self.home[0].score if self.home else 0.0
         if self.abroad and self.abroad[0].score >= max(COARSE, best):
             return f"It seems to come from {self.abroad[0].slide_id}: check its name, or give an annotation."
@@ -199,7 +201,7 @@ class _Sought:
 
 
 def refine(crop: Crop, place: Place, slide: SlideLike) -> Place:
-    """The place to the pixel, with the correlation of the whole crop at level 0."""
+    """Return the place to the pixel, with the correlation of the whole crop at level 0."""
     scales = [place.scale]
     if place.scale not in SIMPLE_SCALES:
         scales = [place.scale * (1 + 0.001 * i) for i in range(-6, 7)]
@@ -221,7 +223,7 @@ def _fine(crop: Crop, place: Place, margin: int, slide: SlideLike) -> Place:
 
 
 def _telling_part(crop: Crop, side: int) -> tuple[Crop, int, int]:
-    """The part of at most `side` pixels with the most texture, of nine spread over the crop; and its top left."""
+    """Return the part of at most `side` pixels with the most texture, of nine over the crop; and its top left."""
     width, height = min(side, crop.width), min(side, crop.height)
     lefts = sorted({(crop.width - width) * i // 2 for i in range(3)})
     tops = sorted({(crop.height - height) * i // 2 for i in range(3)})

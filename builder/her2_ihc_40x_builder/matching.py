@@ -35,7 +35,7 @@ class Crop:
         return int(self.gray.shape[1])
 
     def fitted(self, width: int, height: int) -> Crop:
-        """The crop resampled to a width and a height."""
+        """Return the crop resampled to a width and a height."""
         if (width, height) == (self.width, self.height):
             return self
         how = cv2.INTER_AREA if width < self.width else cv2.INTER_CUBIC
@@ -47,16 +47,16 @@ class Crop:
         return Crop(self.name, gray, covered > 0.99)
 
     def resized(self, factor: float) -> Crop:
-        """The crop `factor` times as large."""
+        """Return the crop `factor` times as large."""
         return self.fitted(max(1, round(self.width * factor)), max(1, round(self.height * factor)))
 
     def part(self, x: int, y: int, width: int, height: int) -> Crop:
-        """The part of the crop whose top left is (x, y)."""
+        """Return the part of the crop whose top left is (x, y)."""
         mask = None if self.mask is None else self.mask[y : y + height, x : x + width]
         return Crop(self.name, self.gray[y : y + height, x : x + width], mask)
 
     def orientations(self) -> Iterator[tuple[str, Crop]]:
-        """The seven other ways to turn or mirror the crop, each with its name."""
+        """Return the seven other ways to turn or mirror the crop, each with its name."""
         for mirrored in (False, True):
             for turns in range(4):
                 if not mirrored and not turns:
@@ -66,7 +66,9 @@ class Crop:
                     gray, mask = np.fliplr(gray), None if mask is None else np.fliplr(mask)
                 gray = np.ascontiguousarray(np.rot90(gray, turns))
                 mask = None if mask is None else np.ascontiguousarray(np.rot90(mask, turns))
-                name = " and ".join(["mirrored"] * mirrored + [f"turned {90 * turns} degrees"] * (turns > 0))
+                name = " and ".join(
+                    ["mirrored"] * mirrored + [f"turned {90 * turns} degrees anticlockwise"] * (turns > 0)
+                )
                 yield name, Crop(self.name, gray, mask)
 
     @property
@@ -86,7 +88,7 @@ class Peak:
 
 
 def peaks(picture: Gray, template: Crop, count: int) -> list[Peak]:
-    """The best `count` places of a template in a picture, best first, at least a quarter template apart.
+    """Return the best `count` places of a template in a picture, best first, at least a quarter template apart.
 
     Args:
         picture: grey, (height, width).
@@ -119,11 +121,11 @@ def _score_map(picture: Gray, template: Crop) -> NDArray[np.float32]:
     scores = np.asarray(scores, dtype=np.float32)
     # Flat glass divides zero by zero: what OpenCV makes of it (0, 1, inf or nan) means nothing.
     scores[~np.isfinite(scores) | (_spread(picture, template) < FLAT)] = 0
-    return np.clip(scores, -1, 1, out=scores)
+    return np.asarray(np.clip(scores, -1, 1), dtype=np.float32)
 
 
 def _spread(picture: Gray, template: Crop) -> NDArray[np.float64]:
-    """Standard deviation of the picture under every place of the template."""
+    """Return the standard deviation of the picture under every place of the template."""
     sums, squares = cv2.integral2(picture, sdepth=cv2.CV_64F, sqdepth=cv2.CV_64F)
     height, width = template.height, template.width
 

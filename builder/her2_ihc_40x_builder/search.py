@@ -35,7 +35,7 @@ class SlideLike(Protocol):
         """Its size at level 0."""
 
     def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
-        """RGB of `box` (level 0, inside the slide), shrunk to (round(height / downsample), round(width / downsample), 3)."""
+        """Return the RGB of `box` (level 0, on the slide), each side shrunk to round(side / downsample) pixels."""
 
 
 @dataclass(frozen=True, order=True)
@@ -49,7 +49,7 @@ class Place:
     scale: float
 
     def box(self, width: int, height: int) -> Box:
-        """The box on the slide of a crop of so many pixels."""
+        """Return the box on the slide of a crop of so many pixels."""
         return Box(self.y, self.x, round(width * self.scale), round(height * self.scale))
 
     def __str__(self) -> str:
@@ -76,11 +76,11 @@ class Thumb:
         return min(self.width, self.height)
 
     def template(self, factor: float) -> Crop:
-        """The crop `factor` times as large."""
+        """Return the crop `factor` times as large."""
         return self.small.fitted(max(1, round(self.width * factor)), max(1, round(self.height * factor)))
 
     def orientations(self) -> Iterator[tuple[str, Thumb]]:
-        """The seven other ways to turn or mirror it, each with its name."""
+        """Return the seven other ways to turn or mirror it, each with its name."""
         for name, turned in self.small.orientations():
             across = (turned.width > turned.height) == (self.small.width > self.small.height)
             width, height = (self.width, self.height) if across else (self.height, self.width)
@@ -93,11 +93,11 @@ class Overviews:
     def __init__(self, slide: SlideLike) -> None:
         self.slide = slide
         area = slide.size.width * slide.size.height
-        self.finest = 4 * 2 ** max(0, math.ceil(math.log2(max(area, 1) / 16 / OVERVIEW_PIXELS) / 2))
+        self.finest = 4 << max(0, math.ceil(math.log2(max(area, 1) / 16 / OVERVIEW_PIXELS) / 2))
         self._kept: OrderedDict[int, Gray] = OrderedDict()
 
     def at(self, downsample: int) -> Gray:
-        """The whole slide, `downsample` times as small."""
+        """Return the whole slide, `downsample` times as small."""
         if downsample not in self._kept:
             whole = Box(0, 0, self.slide.size.width, self.slide.size.height)
             self._kept[downsample] = to_gray(self.slide.read_region(whole, downsample))
@@ -112,12 +112,12 @@ def to_gray(rgb: NDArray[np.uint8]) -> Gray:
 
 
 def downsample_for(thumb: Thumb, scale: float, side: int = TEMPLATE_SIDE) -> int:
-    """The power of two, at least 4, that shrinks the crop's shorter side to `side` pixels or little more."""
-    return 4 * 2 ** max(0, math.floor(math.log2(thumb.shorter * scale / (4 * side))))
+    """Return the power of two, at least 4, that shrinks the crop's shorter side to `side` pixels or little more."""
+    return 4 << max(0, math.floor(math.log2(thumb.shorter * scale / (4 * side))))
 
 
 def search(thumb: Thumb, scale: float, overviews: Overviews, side: int = TEMPLATE_SIDE) -> list[Place]:
-    """The two best places of a crop in a slide at a scale, best first; none if it does not fit in.
+    """Return the two best places of a crop in a slide at a scale, best first; none if it does not fit in.
 
     Args:
         thumb: the crop.
@@ -148,7 +148,7 @@ def sweep(thumb: Thumb, smallest_scale: float, overviews: Overviews) -> list[Pla
 
 
 def around(box: Box, margin: int, size: Size) -> Box:
-    """A box with a margin, cut at the slide's edges."""
+    """Return a box with a margin, cut at the slide's edges."""
     x, y = min(max(0, box.x - margin), size.width - 1), min(max(0, box.y - margin), size.height - 1)
     right, bottom = min(size.width, box.right + margin), min(size.height, box.bottom + margin)
     return Box(y, x, max(1, right - x), max(1, bottom - y))

@@ -21,7 +21,7 @@ MAX_WINDOWS = 1_000_000
 def adaptive_windows(
     polygon: Polygon | MultiPolygon, slide_size: Size, patch_size: int = 1024, min_overlap: float = 0.5
 ) -> tuple[Box, ...]:
-    """The fewest evenly spread windows that cover a region's box, less those that hold too little of it.
+    """Return the fewest evenly spread windows that cover a region's box, less those that hold too little of it.
 
     Along each axis the windows are as few as reach from one side of the region's box to the other, and never run past
     it; a side shorter than a window gets one window centred on it and moved to stay on the slide.
@@ -48,7 +48,11 @@ def adaptive_windows(
 
 
 def grid_windows(
-    polygon: Polygon | MultiPolygon, slide_size: Size, patch_size: int = 1024, stride: int = 1024, min_overlap: float = 0.5
+    polygon: Polygon | MultiPolygon,
+    slide_size: Size,
+    patch_size: int = 1024,
+    stride: int = 1024,
+    min_overlap: float = 0.5,
 ) -> tuple[Box, ...]:
     """Windows of the slide's own grid, `stride` level-0 pixels apart from (0, 0), that hold enough of a region.
 
@@ -76,7 +80,7 @@ def _too_small(polygon: Polygon | MultiPolygon, slide_size: Size, patch_size: in
 
 
 def _whole_pixels(polygon: Polygon | MultiPolygon, slide_size: Size) -> tuple[int, int, int, int]:
-    """The region's box in whole pixels, cut at the slide's edges."""
+    """Return the region's box in whole pixels, cut at the slide's edges."""
     left, top, right, bottom = polygon.bounds
     return (
         min(max(math.floor(left), 0), slide_size.width),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from her2_ihc_40x_builder.errors import LabelError, RegionError
@@ -11,7 +11,7 @@ from her2_ihc_40x_builder.geometry import Size
 from her2_ihc_40x_builder.regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from her2_ihc_40x_builder.regions.classes import ClassRules
 from her2_ihc_40x_builder.regions.combine import combine, with_ids
-from her2_ihc_40x_builder.regions.model import Area, Finding, Reading, Region, RegionSet
+from her2_ihc_40x_builder.regions.model import Area, Drawn, Finding, Reading, Region, RegionSet
 from her2_ihc_40x_builder.regions.names import shown, slide_and_roi_of, slide_of
 from her2_ihc_40x_builder.regions.polygons import cleaned
 from her2_ihc_40x_builder.search import SlideLike
@@ -37,7 +37,7 @@ class RegionOptions:
         invert_y: annotations count y from the other edge than their tool is known to.
     """
 
-    rules: ClassRules = ClassRules()
+    rules: ClassRules = field(default_factory=ClassRules)
     invert_y: bool = False
 
 
@@ -123,7 +123,7 @@ def _read(
 def _picture(
     file: Path, root: Path, sizes: Mapping[str, Size], options: RegionOptions, reading: Reading
 ) -> crops.CropFile | None:
-    """A crop if the PNG is in colour; a mask's regions are added to the reading."""
+    """Return a crop if the PNG is in colour, or add a mask's regions to a reading."""
     whole = slide_of(file.name, sizes)
     pair = slide_and_roi_of(file.stem, sizes) if whole is None else (whole, None)
     if pair is None:
@@ -142,7 +142,7 @@ def _picture(
     return crops.CropFile(file, slide, roi, class_name)
 
 
-def _clean(reading: Reading) -> list[crops.Drawn]:
+def _clean(reading: Reading) -> list[Drawn]:
     kept = []
     for one in reading.drawn:
         try:
@@ -159,7 +159,7 @@ def _clean(reading: Reading) -> list[crops.Drawn]:
     return kept
 
 
-def _without_bare_numbers(reading: Reading, rules: ClassRules) -> list[crops.Drawn]:
+def _without_bare_numbers(reading: Reading, rules: ClassRules) -> list[Drawn]:
     number = rules.unnamed(one.class_name for one in reading.drawn)
     if number is None:
         return reading.drawn

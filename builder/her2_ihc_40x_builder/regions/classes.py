@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from her2_ihc_40x import CLASSES
+
 from her2_ihc_40x_builder.errors import LabelError
 
 _SCORE = re.compile(r"(?:(?:class|score|her-?2|ihc)[ _:-]*)*(?:(0)|([123]) ?\+?)", re.IGNORECASE)
@@ -25,7 +26,7 @@ class Meaning(Enum):
 
 
 def score_of(name: str) -> str | None:
-    """The label that a plain spelling means ("3+", "3", "class_3+", "HER2 3+"); None for anything else, "0+" too."""
+    """Return the label that a spelling means ("3+", "3", "class_3+", "HER2 3+"); None for the rest, "0+" too."""
     match = _SCORE.fullmatch(name.strip())
     if match is None:
         return None
@@ -61,7 +62,7 @@ class ClassRules:
                 raise LabelError(f"--label-map {name}", f"one of {', '.join(CLASSES)}", label, remedy)
 
     def meaning(self, name: str | None) -> str | Meaning:
-        """The label of a class, or what else is done with its regions."""
+        """Return the label of a class, or what else is done with its regions."""
         if name is None:
             return Meaning.REGION
         key = _key(name)
@@ -79,7 +80,7 @@ class ClassRules:
         return _key(name) in {_key(n) for names in (self.include, self.exclude, self.labels) for n in names}
 
     def unnamed(self, names: Iterable[str | None]) -> str | None:
-        """The only term that is a bare number, if the names have just one and no rule mentions it.
+        """Return the only term that is a bare number, if the names have just one and no rule mentions it.
 
         An export may give a class by a number alone. One number on everything says nothing; two say that there are two
         kinds of region, and which to keep is not ours to guess.

@@ -39,7 +39,7 @@ def with_ids(drawn: Sequence[Drawn]) -> list[Drawn]:
 
 
 def combine(drawn: Sequence[Drawn], sizes: Mapping[str, Size], rules: ClassRules, reading: Reading) -> list[Region]:
-    """The regions of every slide that has no problem, in order of (slide, id).
+    """Return the regions of every slide that has no problem, in order of (slide, id).
 
     Args:
         drawn: clean shapes with ids.
@@ -133,7 +133,7 @@ def _box(one: Drawn) -> str:
 
 
 def _without_doubles(kept: list[tuple[Region, Drawn]], reading: Reading) -> list[Region]:
-    """The regions, less those that are another one drawn again under another id."""
+    """Return the regions, less those that are another one drawn again under another id."""
     bounds = np.array([region.polygon.bounds for region, _ in kept]).reshape(-1, 4)
     dropped: set[int] = set()
     for i, (first, drawn) in enumerate(kept):
@@ -169,6 +169,8 @@ def _on_slide(region: Region, negative: shapely.Geometry | None, size: Size, rea
             reading.report("ignored", subject, "nothing is left of it after subtraction")
             return None
         if area.area - left.area >= LEAST_AREA:
-            reading.report("shape subtracted", subject, f"{100 * (1 - left.area / area.area):.2g} % of it is taken away")
+            reading.report(
+                "shape subtracted", subject, f"{100 * (1 - left.area / area.area):.2g} % of it is taken away"
+            )
         area = left
     return Region(region.slide_id, region.roi_id, region.label, region.class_name, area, region.source)

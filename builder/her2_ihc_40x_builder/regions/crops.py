@@ -1,4 +1,4 @@
-"""PNG crops of slides, `<class>/<slide>_<id>.png`: placed where their pixels are; alpha, where there is one, is the outline."""
+"""PNG crops of slides, `<class>/<slide>_<id>.png`: placed where their pixels are, with the alpha as the outline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CropFile:
 
 
 def folder_class(path: Path, root: Path) -> str | None:
-    """The class that a picture's folder gives it: any name below the root that is no plain one, or a score."""
+    """Return the class that a picture's folder gives it: any name below the root that is no plain one, or a score."""
     name = path.parent.name
     if path.parent == root or path == root or name.casefold() in _PLAIN_FOLDERS:
         return name if score_of(name) else None

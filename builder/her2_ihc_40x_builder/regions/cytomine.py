@@ -98,7 +98,7 @@ def _shape(entry: dict[str, Any], where: str) -> BaseGeometry:
 
 
 def wkt(text: Any, where: str) -> BaseGeometry:
-    """The geometry that a WKT describes; its coordinates are not checked.
+    """Return the geometry that a WKT describes; its coordinates are not checked.
 
     Raises:
         RegionError: no text, too long, or not WKT.
@@ -118,7 +118,7 @@ def wkt(text: Any, where: str) -> BaseGeometry:
 
 
 def _slide(fields: Mapping[str, Any], source: Path, sizes: Mapping[str, Size]) -> str | None:
-    """The slide by file name; where no name is given, by image number; where neither is, by the file's own name."""
+    """Return the slide by file name; without one, by image number; without either, by the file's own name."""
     names = [fields[key] for key in _FILE_NAMES if isinstance(fields.get(key), str) and fields[key]]
     if names:
         return next((slide for name in names if (slide := slide_of(name, sizes))), None)
@@ -128,7 +128,7 @@ def _slide(fields: Mapping[str, Any], source: Path, sizes: Mapping[str, Size]) -
 
 
 def _class_name(fields: Mapping[str, Any]) -> str | None:
-    """The terms' names; a term that is only a number becomes "term 901", so that number 2 is not taken for a score."""
+    """Return the terms' names; a bare number becomes "term 901", so that number 2 is not taken for a score."""
     found = next((fields[key] for key in _TERMS if fields.get(key)), None)
     names = set()
     for term in found if isinstance(found, list) else [found]:

@@ -21,12 +21,31 @@ MAX_FILES = 100_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 #: Neighbours of region files that are no region files, by name.
 NEIGHBOURS = frozenset(
-    ".svs .tif .tiff .ndpi .vms .vmu .scn .mrxs .bif .svslide .czi .dcm .dat .ini .csv .txt .md .pdf".split()
+    [
+        ".svs",
+        ".tif",
+        ".tiff",
+        ".ndpi",
+        ".vms",
+        ".vmu",
+        ".scn",
+        ".mrxs",
+        ".bif",
+        ".svslide",
+        ".czi",
+        ".dcm",
+        ".dat",
+        ".ini",
+        ".csv",
+        ".txt",
+        ".md",
+        ".pdf",
+    ]
 )
 
 
 def region_files(path: Path) -> Iterator[Path]:
-    """The file itself, or every file under a folder, hidden ones left out, in order of their paths.
+    """Return the file itself, or every file under a folder, hidden ones left out, in order of their paths.
 
     Raises:
         RegionError: nothing is there, or more files than a folder of regions has.
@@ -46,7 +65,7 @@ def region_files(path: Path) -> Iterator[Path]:
 
 
 def kind_of(path: Path) -> FileKind | None:
-    """What a file is, by its content; None if it is nothing that holds regions.
+    """Return what a file is, by its content; None if it is nothing that holds regions.
 
     Raises:
         RegionError: it cannot be read.
@@ -73,7 +92,7 @@ def check_bytes(path: Path) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Return the content of a JSON file.
 
     Raises:
         RegionError: too large, not JSON, nested too deep, or numbers that are none.

@@ -50,7 +50,7 @@ def features(document: Any, where: str) -> Iterator[dict[str, Any]]:
 
 
 def shape_of(geometry: Any, where: str) -> BaseGeometry:
-    """The geometry that a GeoJSON object describes; its coordinates are not checked.
+    """Return the geometry that a GeoJSON object describes; its coordinates are not checked.
 
     Args:
         geometry: parsed JSON; a collection may hold simple geometries, not collections.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,13 +35,15 @@ def header(path: Path) -> tuple[Size, str]:
         raise RegionError(shown(path), "a PNG", str(error)[:200], remedy) from error
     if size.width * size.height > MAX_PIXELS:
         found = f"{size.width} x {size.height}"
-        raise RegionError(shown(path), f"at most {MAX_PIXELS} pixels", found, "Save it at half or a quarter of its scale.")
+        raise RegionError(
+            shown(path), f"at most {MAX_PIXELS} pixels", found, "Save it at half or a quarter of its scale."
+        )
     if mode not in _MODES:
         raise RegionError(shown(path), "a grey, palette, RGB or RGBA PNG", f"mode {mode}", remedy)
     return size, mode
 
 
-def pixels(path: Path) -> NDArray[np.generic]:
+def pixels(path: Path) -> NDArray[Any]:
     """Pixels of a PNG whose header was looked at: (height, width) or (height, width, channels); palette indices.
 
     Raises:
@@ -54,8 +57,8 @@ def pixels(path: Path) -> NDArray[np.generic]:
         raise RegionError(shown(path), "a whole PNG", str(error)[:200], "Save the region again.") from error
 
 
-def values_of_mask(path: Path) -> NDArray[np.generic] | None:
-    """The grey values or palette indices of a PNG; None if it is in colour, as a crop is. Transparent counts as 0."""
+def values_of_mask(path: Path) -> NDArray[Any] | None:
+    """Return grey values or palette indices of a PNG, 0 where transparent; None if it is in colour, as a crop is."""
     _, mode = header(path)
     array = pixels(path)
     if mode in _GREY_MODES - {"LA"}:
@@ -68,7 +71,7 @@ def values_of_mask(path: Path) -> NDArray[np.generic] | None:
 
 
 def crop(path: Path) -> Crop:
-    """A colour PNG as a crop: grey, and a mask where it has an alpha channel with a hole in it.
+    """Read a colour PNG as a crop: grey, and a mask where it has an alpha channel with a hole in it.
 
     Raises:
         RegionError: it cannot be decoded, is not in colour, or is all transparent.

@@ -75,7 +75,7 @@ def read(source: Path, slide: str, size: Size, reading: Reading, *, invert_y: bo
 
 
 def _with_ids(found: list[tuple[str, str, bool, Drawn]]) -> list[Drawn]:
-    """Number regions by their texts if each is another number (they are then a database's), else by layer and id."""
+    """Number regions by their texts if each has its own number (a database's then), else by layer and id."""
     texts = [text for text, _, negative, _ in found if not negative]
     by_text = all(map(is_number, texts)) and len(set(texts)) == len(texts)
     ids = [pair for _, pair, negative, _ in found if not negative]
@@ -98,10 +98,10 @@ def _shape(region: Element, where: str) -> BaseGeometry | None:
     except (KeyError, ValueError) as error:
         found = f"{type(error).__name__}: {str(error)[:80]}"
         raise RegionError(where, "vertices with X and Y", found, "Export the annotations again.") from error
-    if 2 <= len(points) <= 5 and kind == "ellipse" or len(points) == 2 and kind == "rectangle":
+    if (2 <= len(points) <= 5 and kind == "ellipse") or (len(points) == 2 and kind == "rectangle"):
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
         if kind == "rectangle":
-            return shapely.box(left, top, right, bottom)
+            return shapely.Polygon([(left, top), (right, top), (right, bottom), (left, bottom)])
         turn = np.linspace(0, 2 * np.pi, _ELLIPSE_SIDES, endpoint=False)
         points = np.c_[
             (left + right) / 2 + np.cos(turn) * (right - left) / 2,

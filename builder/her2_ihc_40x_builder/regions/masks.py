@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from shapely.affinity import scale as scaled
 
@@ -40,7 +40,7 @@ def downscale(mask: Size, slide: Size) -> tuple[float, float] | None:
 
 
 def read(
-    values: NDArray[np.generic],
+    values: NDArray[Any],
     source: Path,
     slide: str,
     roi: str | None,
@@ -84,7 +84,7 @@ def read(
         reading.report("ignored", where, "the mask is empty")
 
 
-def _painted(values: NDArray[np.generic], where: str, reading: Reading) -> list[tuple[int, NDArray[np.bool_]]]:
+def _painted(values: NDArray[Any], where: str, reading: Reading) -> list[tuple[int, NDArray[np.bool_]]]:
     present, counts = np.unique(values, return_counts=True)
     if len(present) > MAX_VALUES + 1:
         ends = counts[(present == 0) | (present == 255)].sum()
@@ -97,7 +97,7 @@ def _painted(values: NDArray[np.generic], where: str, reading: Reading) -> list[
 
 
 def _pieces(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """The separate pieces of a mask; pixels that touch at a corner are one piece."""
+    """Return the separate pieces of a mask; pixels that touch at a corner are one piece."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     if count - 1 > 2000:
         remedy = "Paint the regions as areas, without noise."

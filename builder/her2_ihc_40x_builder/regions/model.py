@@ -69,7 +69,7 @@ class RegionSet:
     findings: tuple[Finding, ...]
 
     def of(self, kind: Kind) -> tuple[Finding, ...]:
-        """Findings of one kind."""
+        """Return findings of one kind."""
         return tuple(finding for finding in self.findings if finding.kind == kind)
 
 

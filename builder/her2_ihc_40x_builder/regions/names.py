@@ -23,7 +23,7 @@ def is_uuid(text: object) -> bool:
 
 
 def slide_of(name: str, slides: Iterable[str]) -> str | None:
-    """The slide that a file name means: the name itself, or less one or two suffixes; case counts only if it must.
+    """Return the slide that a file name means, as it is or less one or two suffixes; case counts only if it must.
 
     Args:
         name: `S1.svs`, `S1.svs.geojson`, a path in either manner of writing, or an id.
@@ -54,5 +54,5 @@ def slide_and_roi_of(stem: str, slides: Iterable[str]) -> tuple[str, str] | None
 
 
 def shown(path: Path) -> str:
-    """A path as it can be printed, whatever bytes its name has."""
+    """Return a path as it can be printed, whatever bytes its name has."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

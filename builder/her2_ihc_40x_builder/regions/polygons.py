@@ -26,7 +26,7 @@ LEAST_AREA = 1.0
 
 
 def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
-    """The polygons of a shape, valid; None where it has no area. With what was done to it, or why it has none.
+    """Return the polygons of a shape, valid, and what was done to them; or None, and why it has no area.
 
     Args:
         shape: any geometry, level-0 pixels.
@@ -61,8 +61,8 @@ def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
 
 
 def polygonal(shape: BaseGeometry) -> Area | None:
-    """The parts of a valid geometry that have an area, as one polygon or multi-polygon; None if there are none."""
-    parts = shapely.get_parts(shapely.get_parts(np.atleast_1d(shape)))
+    """Return the parts of a valid geometry that have an area as one polygon or multi-polygon; None without any."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
     polygons = [p for p in parts if isinstance(p, Polygon) and p.area >= LEAST_AREA]
     if len(polygons) > 1:
         union = shapely.union_all(polygons)
@@ -73,12 +73,12 @@ def polygonal(shape: BaseGeometry) -> Area | None:
 def _crossings(shape: BaseGeometry) -> int:
     """Pairs of edges of a shape that meet, neighbours left out; counting stops above the limit."""
     segments: list[NDArray[np.float64]] = []
-    for ring in shapely.get_rings(shapely.get_parts(shapely.get_parts(np.atleast_1d(shape)))):
+    for ring in shapely.get_rings(shapely.get_parts(shapely.get_parts(shape))):
         points = shapely.get_coordinates(ring)
         segments.append(np.stack([points[:-1], points[1:]], axis=1))
     if not segments:
         return 0
-    edges = shapely.linestrings(np.concatenate(segments))
+    edges = np.atleast_1d(np.asarray(shapely.linestrings(np.concatenate(segments))))
     tree = shapely.STRtree(edges)
     total = 0
     for start in range(0, len(edges), 64):
@@ -90,12 +90,12 @@ def _crossings(shape: BaseGeometry) -> int:
 
 
 def from_bottom(shape: BaseGeometry, slide: Size) -> BaseGeometry:
-    """A shape whose y counts from the slide's bottom edge, with y from the top."""
+    """Turn a shape whose y counts from the slide's bottom edge into one with y from the top."""
     return affine_transform(shape, [1, 0, 0, -1, 0, slide.height])
 
 
 def clipped(area: Area, slide: Size) -> Area | None:
-    """The part of an area that lies on the slide; None if there is none."""
+    """Return the part of an area that lies on the slide; None if there is none."""
     left, top, right, bottom = area.bounds
     if left >= 0 and top >= 0 and right <= slide.width and bottom <= slide.height:
         return area
@@ -103,7 +103,7 @@ def clipped(area: Area, slide: Size) -> Area | None:
 
 
 def of_mask(mask: NDArray[np.bool_], where: str) -> Area | None:
-    """The outline of the true pixels of a mask, to the pixel's edge, holes and all; None if there are none.
+    """Return the outline of the true pixels of a mask, to the pixel's edge, holes and all; None if there are none.
 
     Args:
         mask: (height, width).
