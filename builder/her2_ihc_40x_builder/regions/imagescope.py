@@ -75,7 +75,7 @@ def read(source: Path, slide: str, size: Size, reading: Reading, *, invert_y: bo
 
 
 def _with_ids(found: list[tuple[str, str, bool, Drawn]]) -> list[Drawn]:
-    """Number regions by their texts if each has its own number (a database's then), else by layer and id."""
+    """Name regions by their texts if each has its own number (a database's then), else by layer and id."""
     texts = [text for text, _, negative, _ in found if not negative]
     by_text = all(map(is_number, texts)) and len(set(texts)) == len(texts)
     ids = [pair for _, pair, negative, _ in found if not negative]
