@@ -55,7 +55,9 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SlideLike]:
     """Three slides of two levels: alpha and beta of one size, gamma_2 of an odd one."""
     folder = tmp_path_factory.mktemp("slides")
     made: dict[str, SlideLike] = {}
-    for seed, (name, width, height) in enumerate([("alpha", 2080, 1880), ("beta", 2080, 1880), ("gamma_2", 1599, 1801)]):
+    for seed, (name, width, height) in enumerate(
+        [("alpha", 2080, 1880), ("beta", 2080, 1880), ("gamma_2", 1599, 1801)]
+    ):
         path = folder / f"{name}.tiff"
         pixels = texture(seed, width, height)
         quarter = cv2.resize(pixels, (width // 4, height // 4), interpolation=cv2.INTER_AREA)

@@ -99,7 +99,11 @@ def test_a_place_that_occurs_twice_is_not_chosen_between(slides: Slides, cut: Cu
 
 @pytest.mark.parametrize(
     ("turn", "said"),
-    [(lambda a: np.rot90(a), "turned 270"), (lambda a: a[:, ::-1], "mirrored"), (lambda a: np.rot90(a, 2), "turned 180")],
+    [
+        (lambda a: np.rot90(a), "turned 270"),
+        (lambda a: a[:, ::-1], "mirrored"),
+        (lambda a: np.rot90(a, 2), "turned 180"),
+    ],
 )
 def test_another_orientation_is_named_but_not_placed(
     slides: Slides, cut: Cut, turn: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], said: str
