@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -41,6 +42,8 @@ LEAST_TEXTURE = 4.0
 SIMPLE_SCALES = (1.0, 2.0, 4.0, 8.0)
 #: Side of the part of a crop that is matched at level 0, and level-0 pixels read at a time to compare all of it.
 FINE_SIDE, STRIP_PIXELS = 1024, 4_000_000
+#: Slides whose overviews are kept, of at most 11 MB each.
+SLIDES_IN_MEMORY = 12
 
 
 class UnfitCropError(RegionError):
@@ -67,7 +70,7 @@ class Request:
 def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list[Place | RegionError]:
     """Place each crop in its slide, or say why it cannot be.
 
-    Slides are gone through in turn, not crops, so that one slide's overviews are in memory at a time.
+    Slides are gone through in turn, not crops, so that few slides' overviews are in memory at a time.
 
     Args:
         requests: crops, each with the id of the slide that it is named after.
@@ -77,16 +80,15 @@ def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list
         For each request its place, with the correlation at level 0, or the error that stops its slide.
     """
     sought = [_Sought(request) for request in requests]
+    overviews_of = lru_cache(SLIDES_IN_MEMORY)(lambda slide_id: Overviews(slides[slide_id]))
     for slide_id in sorted(slides):
-        overviews = Overviews(slides[slide_id])
         for one in sought:
             if one.request.slide_id == slide_id:
-                one.look_at_home(overviews)
-    for slide_id in sorted(slides):
-        overviews = Overviews(slides[slide_id])
+                one.look_at_home(overviews_of(slide_id))
+    for slide_id in sorted(slides, reverse=True):
         for one in sought:
             if one.request.slide_id != slide_id:
-                one.look_abroad(overviews)
+                one.look_abroad(overviews_of(slide_id))
     return [one.verdict(slides[one.request.slide_id]) for one in sought]
 
 
@@ -181,7 +183,10 @@ class _Sought:
     def _advice(self, slide: SlideLike) -> str:
         """Return what the reader may do; other orientations are tried for this sentence alone."""
         best = self.home[0].score if self.home else 0.0
-        if self.abroad and self.abroad[0].score >= max(COARSE, best):
+        second = max(self.home[1:] + self.abroad, default=None)
+        if second and min(best, second.score) >= COARSE:
+            return "It fits in two places: give the region as an annotation."
+        if self.abroad and self.abroad[0].score >= COARSE:
             return f"It seems to come from {self.abroad[0].slide_id}: check its name, or give an annotation."
         overviews = Overviews(slide)
         for name, turned in self.thumb.orientations() if self.thumb else ():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +15,7 @@ from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.matching import Crop, Gray, peaks
 
 #: Shortest side of a template, in pixels, for a search and for a sweep: detail enough, pixels few.
-TEMPLATE_SIDE, SWEEP_SIDE = 80, 40
+TEMPLATE_SIDE, SWEEP_SIDE = 64, 40
 #: A sweep goes from one scale to the other in small steps (a scale off by 2 % halves the score), then finer.
 SWEEP_ENDS, SWEEP_STEP, FINE_STEP = (0.5, 8.0), 1.03, 1.005
 #: Largest overview of a slide; at finer scales only the surroundings of its best places are searched.
@@ -88,21 +87,23 @@ class Thumb:
 
 
 class Overviews:
-    """One slide in grey at a few scales, each read once; the oldest is dropped when they grow large."""
+    """One slide in grey at a few scales: read once, at the finest scale that it is searched at, then shrunk."""
 
     def __init__(self, slide: SlideLike) -> None:
         self.slide = slide
         area = slide.size.width * slide.size.height
         self.finest = 4 << max(0, math.ceil(math.log2(max(area, 1) / 16 / OVERVIEW_PIXELS) / 2))
-        self._kept: OrderedDict[int, Gray] = OrderedDict()
+        self._kept: dict[int, Gray] = {}
 
     def at(self, downsample: int) -> Gray:
-        """Return the whole slide, `downsample` times as small."""
+        """Return the whole slide, `downsample` times as small; a power of two, not finer than the finest."""
+        size = self.slide.size
+        if self.finest not in self._kept:
+            self._kept[self.finest] = to_gray(self.slide.read_region(Box(0, 0, size.width, size.height), self.finest))
         if downsample not in self._kept:
-            whole = Box(0, 0, self.slide.size.width, self.slide.size.height)
-            self._kept[downsample] = to_gray(self.slide.read_region(whole, downsample))
-            while len(self._kept) > 1 and sum(kept.size for kept in self._kept.values()) > 2 * OVERVIEW_PIXELS:
-                self._kept.popitem(last=False)
+            shape = (max(1, round(size.width / downsample)), max(1, round(size.height / downsample)))
+            shrunk = cv2.resize(self._kept[self.finest], shape, interpolation=cv2.INTER_AREA)
+            self._kept[downsample] = np.asarray(shrunk, dtype=np.uint8)
         return self._kept[downsample]
 
 

@@ -131,7 +131,10 @@ def _picture(
         return None
     slide, roi = pair
     class_name = crops.folder_class(file, root)
-    values = images.values_of_mask(file)
+    size, mode = images.header(file)
+    # A mask saved in colour has the shape of its slide; what has not is a crop, and need not be decoded to know.
+    maybe = mode not in images.COLOUR_MODES or masks.downscale(size, sizes[slide]) is not None
+    values = images.values_of_mask(file) if maybe else None
     if values is not None:
         roi = None if roi in {"mask", "label", "labels"} else roi
         masks.read(values, file, slide, roi, class_name, sizes[slide], options.rules, reading)

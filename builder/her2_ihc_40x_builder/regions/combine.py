@@ -26,7 +26,7 @@ def with_ids(drawn: Sequence[Drawn]) -> list[Drawn]:
     named = []
     for one in sorted(drawn, key=lambda d: (d.slide_id, str(d.source), d.shape.bounds, d.shape.wkb)):
         roi_id = one.roi_id
-        if roi_id is None:
+        if roi_id is None and not one.subtract:
             left, top, _, _ = one.shape.bounds
             corner = roi_id = f"x{round(left)}y{round(top)}".replace("-", "m")
             count = 1

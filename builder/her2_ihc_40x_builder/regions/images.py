@@ -18,7 +18,7 @@ from her2_ihc_40x_builder.regions.names import shown
 #: Pixels of one crop or mask: 8000 x 8000, 256 MB while an RGBA is decoded.
 MAX_PIXELS = 64_000_000
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "I;16", "I"})
-_MODES = _GREY_MODES | {"RGB", "RGBA"}
+COLOUR_MODES = frozenset({"RGB", "RGBA"})
 
 
 def header(path: Path) -> tuple[Size, str]:
@@ -38,7 +38,7 @@ def header(path: Path) -> tuple[Size, str]:
         raise RegionError(
             shown(path), f"at most {MAX_PIXELS} pixels", found, "Save it at half or a quarter of its scale."
         )
-    if mode not in _MODES:
+    if mode not in _GREY_MODES | COLOUR_MODES:
         raise RegionError(shown(path), "a grey, palette, RGB or RGBA PNG", f"mode {mode}", remedy)
     return size, mode
 
@@ -77,7 +77,7 @@ def crop(path: Path) -> Crop:
         RegionError: it cannot be decoded, is not in colour, or is all transparent.
     """
     _, mode = header(path)
-    if mode not in {"RGB", "RGBA"}:
+    if mode not in COLOUR_MODES:
         raise RegionError(shown(path), "a crop in RGB or RGBA", f"mode {mode}", "Save the crop in colour.")
     array = np.asarray(pixels(path), dtype=np.uint8)
     gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
