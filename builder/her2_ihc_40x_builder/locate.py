@@ -15,7 +15,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from her2_ihc_40x_builder.errors import RegionError
+from her2_ihc_40x_builder.errors import Her2Error, RegionError, SlideError
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.matching import Correlation, Crop, peaks
 from her2_ihc_40x_builder.search import (
@@ -67,7 +67,7 @@ class Request:
     extent: Size | None = None
 
 
-def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list[Place | RegionError]:
+def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list[Place | Her2Error]:
     """Place each crop in its slide, or say why it cannot be.
 
     Slides are gone through in turn, not crops, so that few slides' overviews are in memory at a time.
@@ -77,7 +77,8 @@ def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list
         slides: every slide of the build by id, among them those of the requests.
 
     Returns:
-        For each request its place, with the correlation at level 0, or the error that stops its slide.
+        For each request its place, with the correlation at level 0, or the error that stops its slide. A slide whose
+        pixels cannot be read stops its own crops alone; the others are not compared with it.
     """
     sought = [_Sought(request) for request in requests]
     overviews_of = lru_cache(SLIDES_IN_MEMORY)(lambda slide_id: Overviews(slides[slide_id]))
@@ -85,10 +86,14 @@ def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike]) -> list
         for one in sought:
             if one.request.slide_id == slide_id:
                 one.look_at_home(overviews_of(slide_id))
+    broken: set[str] = set()
     for slide_id in sorted(slides, reverse=True):
         for one in sought:
-            if one.request.slide_id != slide_id:
-                one.look_abroad(overviews_of(slide_id))
+            if one.request.slide_id != slide_id and slide_id not in broken:
+                try:
+                    one.look_abroad(overviews_of(slide_id))
+                except SlideError:
+                    broken.add(slide_id)
     return [one.verdict(slides[one.request.slide_id]) for one in sought]
 
 
@@ -138,16 +143,17 @@ class _Sought:
     thumb: Thumb | None = None
     home: list[Place] = field(default_factory=list)
     abroad: list[Place] = field(default_factory=list)
-    error: RegionError | None = None
+    error: Her2Error | None = None
 
     def look_at_home(self, overviews: Overviews) -> None:
         """Find the best places in the slide that the crop is named after."""
-        extent = self.request.extent
         try:
-            crop = self.request.load()
-        except RegionError as error:
+            self._look_at_home(overviews, self.request.load())
+        except (RegionError, SlideError) as error:
             self.error = error
-            return
+
+    def _look_at_home(self, overviews: Overviews, crop: Crop) -> None:
+        extent = self.request.extent
         self.error = unusable(crop, extent)
         if self.error:
             return
@@ -163,8 +169,14 @@ class _Sought:
                 self.abroad += search(self.thumb, scale, overviews)[:1]
             self.abroad = sorted(self.abroad, reverse=True)[:3]
 
-    def verdict(self, slide: SlideLike) -> Place | RegionError:
+    def verdict(self, slide: SlideLike) -> Place | Her2Error:
         """Return the place, if it is beyond doubt; else an error that shows the best scores and where."""
+        try:
+            return self._verdict(slide)
+        except (RegionError, SlideError) as error:
+            return error
+
+    def _verdict(self, slide: SlideLike) -> Place | Her2Error:
         if self.error or self.thumb is None:
             return self.error or RegionError(self.request.name, "a slide", "none", "Give its slide to the build.")
         others = sorted(self.home[1:] + self.abroad, reverse=True)

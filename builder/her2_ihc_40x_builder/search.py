@@ -117,7 +117,7 @@ def downsample_for(thumb: Thumb, scale: float, side: int = TEMPLATE_SIDE) -> int
     return 4 << max(0, math.floor(math.log2(thumb.shorter * scale / (4 * side))))
 
 
-def search(thumb: Thumb, scale: float, overviews: Overviews, side: int = TEMPLATE_SIDE) -> list[Place]:
+def search(thumb: Thumb, scale: float, overviews: Overviews) -> list[Place]:
     """Return the two best places of a crop in a slide at a scale, best first; none if it does not fit in.
 
     Args:
@@ -125,24 +125,36 @@ def search(thumb: Thumb, scale: float, overviews: Overviews, side: int = TEMPLAT
         scale: level-0 pixels a crop pixel.
         overviews: the slide. Where it is so large that its overview is too coarse for the crop, the best places of the
             overview are looked at again at the crop's scale.
-        side: shortest side of the template.
     """
-    slide = overviews.slide
-    wanted = downsample_for(thumb, scale, side)
+    wanted = downsample_for(thumb, scale)
     coarse = max(wanted, overviews.finest)
-    found = peaks(overviews.at(coarse), thumb.template(scale / coarse), 2 if coarse == wanted else CANDIDATES)
-    places = [Place(p.score, slide.slide_id, p.x * coarse, p.y * coarse, scale) for p in found]
-    if coarse > wanted:
-        closer = (_closer(thumb, place, 2 * coarse, wanted, slide) for place in places)
-        places = sorted((place for place in closer if place), reverse=True)[:2]
-    return places
+    if coarse == wanted:
+        return _overview_places(thumb, scale, overviews, coarse, 2)
+    candidates = _overview_places(thumb, scale, overviews, coarse, CANDIDATES)
+    closer = (_closer(thumb, place, 2 * coarse, wanted, overviews.slide) for place in candidates)
+    places = sorted((place for place in closer if place), reverse=True)
+    # Neighbouring candidates climb to one and the same place, which is no second place.
+    return places[:1] + [place for place in places[1:] if _apart(place, places[0], thumb)][:1]
+
+
+def _overview_places(thumb: Thumb, scale: float, overviews: Overviews, downsample: int, count: int) -> list[Place]:
+    found = peaks(overviews.at(downsample), thumb.template(scale / downsample), count)
+    slide_id = overviews.slide.slide_id
+    return [Place(p.score, slide_id, p.x * downsample, p.y * downsample, scale) for p in found]
+
+
+def _apart(a: Place, b: Place, thumb: Thumb) -> bool:
+    return abs(a.x - b.x) > thumb.width * a.scale / 4 or abs(a.y - b.y) > thumb.height * a.scale / 4
 
 
 def sweep(thumb: Thumb, smallest_scale: float, overviews: Overviews) -> list[Place]:
     """Best places at the best of all scales: coarse steps on a small overview, then fine ones around the best three."""
     low, high = max(SWEEP_ENDS[0], smallest_scale), SWEEP_ENDS[1]
     steps = math.floor(math.log(high / low, SWEEP_STEP)) + 1 if low <= high else 0
-    coarse = [place for i in range(steps) for place in search(thumb, low * SWEEP_STEP**i, overviews, SWEEP_SIDE)[:1]]
+    coarse: list[Place] = []
+    for scale in (low * SWEEP_STEP**i for i in range(steps)):
+        downsample = max(downsample_for(thumb, scale, SWEEP_SIDE), overviews.finest)
+        coarse += _overview_places(thumb, scale, overviews, downsample, 1)
     best = sorted(coarse, reverse=True)[:3]
     fine = (search(thumb, place.scale * FINE_STEP**i, overviews) for place in best for i in range(-4, 5))
     return max(fine, default=[])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.errors import RegionError
+from her2_ihc_40x_builder.errors import Her2Error, RegionError, SlideError
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.locate import Request, UnfitCropError, accepted, confirmed, locate, simple_scales, unusable
 from her2_ihc_40x_builder.matching import Correlation, Crop, peaks
@@ -26,7 +26,7 @@ def gray_crop(rgb: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, nam
     return Crop(name, np.asarray(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), dtype=np.uint8), mask)
 
 
-def place_of(crop: Crop, slide_id: str, slides: Slides, extent: Size | None = None) -> Place | RegionError:
+def place_of(crop: Crop, slide_id: str, slides: Slides, extent: Size | None = None) -> Place | Her2Error:
     return locate([Request(crop.name, slide_id, lambda: crop, extent)], slides)[0]
 
 
@@ -149,9 +149,23 @@ def test_an_unreadable_crop_is_its_own_error_alone(slides: Slides, cut: Cut) -> 
     assert isinstance(results[1], Place)
 
 
+def test_a_slide_that_cannot_be_read_stops_its_own_crops_alone(slides: Slides, cut: Cut) -> None:
+    class Truncated:
+        slide_id, size = "truncated", slides["alpha"].size
+
+        def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
+            raise SlideError("truncated", "whole tiles", "an end of file", "Copy it again.")
+
+    crop = gray_crop(cut(slides["alpha"], HOME))
+    requests = [Request("a", slide, lambda: crop) for slide in ("alpha", "truncated")]
+    found = locate(requests, {"alpha": slides["alpha"], "truncated": Truncated()})
+    assert isinstance(found[0], Place)
+    assert isinstance(found[1], SlideError)
+
+
 def test_large_slides_are_searched_in_two_steps(slides: Slides, cut: Cut) -> None:
     overviews = Overviews(slides["alpha"])
-    overviews.finest = 16  # as of a slide sixteen times as large
+    overviews.finest = 32  # as of a slide of many times the size
     thumb = Thumb.of(gray_crop(cut(slides["alpha"], HOME)))
     best, second = search(thumb, 1.0, overviews)
     assert abs(best.x - HOME.x) <= 4
