@@ -1,0 +1,86 @@
+"""PNG crops of slides, `<class>/<slide>_<id>.png`: placed where their pixels are, with the alpha as the outline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import shapely
+from shapely.affinity import scale as scaled
+from shapely.affinity import translate
+
+from her2_ihc_40x_builder.geometry import Size
+from her2_ihc_40x_builder.locate import Request, UnfitCropError, locate
+from her2_ihc_40x_builder.regions import images
+from her2_ihc_40x_builder.regions.classes import score_of
+from her2_ihc_40x_builder.regions.model import Drawn, Reading
+from her2_ihc_40x_builder.regions.names import shown
+from her2_ihc_40x_builder.regions.polygons import of_mask
+from her2_ihc_40x_builder.search import Place, SlideLike
+
+#: Folders that say what is in them rather than of which class it is.
+_PLAIN_FOLDERS = frozenset({"roi", "rois", "crops", "masks", "mask", "regions", "annotations", "png"})
+
+
+@dataclass(frozen=True)
+class CropFile:
+    """A crop, and what its path says of it."""
+
+    path: Path
+    slide_id: str
+    roi_id: str
+    class_name: str | None
+
+
+def folder_class(path: Path, root: Path) -> str | None:
+    """Return the class that a picture's folder gives it: any name below the root that is no plain one, or a score."""
+    name = path.parent.name
+    if path.parent == root or path == root or name.casefold() in _PLAIN_FOLDERS:
+        return name if score_of(name) else None
+    return name
+
+
+def place(crops: Sequence[CropFile], slides: Mapping[str, SlideLike], reading: Reading) -> None:
+    """Add the regions of crops to a reading, each where it lies in its slide; a crop without a place stops its slide.
+
+    Args:
+        crops: crops named after slides of the build.
+        slides: every slide of the build.
+        reading: shapes read so far, which tell the scale of crops of the same regions.
+    """
+    drawn = {(d.slide_id, d.roi_id): d for d in reversed(reading.drawn) if not d.subtract and d.rank == 0}
+    same = [drawn.get((crop.slide_id, crop.roi_id)) for crop in crops]
+    requests = [
+        Request(shown(crop.path), crop.slide_id, partial(images.crop, crop.path), _extent(annotation))
+        for crop, annotation in zip(crops, same, strict=True)
+    ]
+    for crop, annotation, found in zip(crops, same, locate(requests, slides), strict=True):
+        if isinstance(found, Place):
+            reading.drawn.append(_drawn(crop, found))
+        elif annotation is not None and isinstance(found, UnfitCropError):
+            detail = f"the crop does not check its annotation: {found.expected} needed, {found.found} found"
+            reading.report("ignored", shown(crop.path), detail)
+            where = shown(crop.path)
+            reading.drawn.append(replace(annotation, class_name=crop.class_name, source=crop.path, where=where, rank=2))
+        else:
+            reading.stop(crop.slide_id, found)
+
+
+def _extent(annotation: Drawn | None) -> Size | None:
+    if annotation is None:
+        return None
+    left, top, right, bottom = annotation.shape.bounds
+    return Size(max(1, round(right - left)), max(1, round(bottom - top)))
+
+
+def _drawn(crop: CropFile, found: Place) -> Drawn:
+    picture = images.crop(crop.path)
+    outline = None if picture.mask is None else of_mask(picture.mask, shown(crop.path))
+    rank = 2 if outline is None else 1
+    shape = outline or shapely.box(0, 0, picture.width, picture.height)
+    shape = translate(scaled(shape, found.scale, found.scale, origin=(0, 0)), found.x, found.y)
+    tolerance = 2 * found.scale
+    where = shown(crop.path)
+    return Drawn(crop.slide_id, crop.roi_id, crop.class_name, shape, crop.path, where, rank=rank, tolerance=tolerance)

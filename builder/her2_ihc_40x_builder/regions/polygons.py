@@ -1,0 +1,128 @@
+"""Shapes made fit for arithmetic: finite, valid, polygons only, bounded in what they cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely import MultiPolygon, Polygon
+from shapely.affinity import affine_transform
+from shapely.geometry.base import BaseGeometry
+
+from her2_ihc_40x_builder.errors import RegionError
+from her2_ihc_40x_builder.geometry import Size
+from her2_ihc_40x_builder.regions.model import Area
+
+#: More vertices than any hand or brush makes in one shape.
+MAX_VERTICES = 200_000
+#: Ten times the widest slide: further away is not a place on a slide.
+MAX_COORDINATE = 1e7
+#: Crossings of an outline with itself that are repaired; repair of n costs up to n squared.
+MAX_CROSSINGS = 5_000
+#: Rectangles that a painted mask may fall into; more is noise.
+MAX_RUNS = 200_000
+#: Less than this many square pixels is no area.
+LEAST_AREA = 1.0
+
+
+def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
+    """Return the polygons of a shape, valid, and what was done to them; or None, and why it has no area.
+
+    Args:
+        shape: any geometry, level-0 pixels.
+        where: file and shape, for messages.
+
+    Raises:
+        RegionError: coordinates that are no place on a slide, or more than can be worked on.
+    """
+    count = shapely.get_num_coordinates(shape)
+    if count > MAX_VERTICES:
+        remedy = "Simplify the shape, or export annotations rather than pixels."
+        raise RegionError(where, f"at most {MAX_VERTICES} vertices", str(count), remedy)
+    if count == 0:
+        return None, "the shape is empty"
+    points = shapely.get_coordinates(shape)
+    if not np.isfinite(points).all() or np.abs(points).max() > MAX_COORDINATE:
+        worst = points[~np.isfinite(points) | (np.abs(points) > MAX_COORDINATE)][0]
+        remedy = "Export the annotations again; a damaged vertex makes the whole shape doubtful."
+        raise RegionError(where, f"coordinates of at most {MAX_COORDINATE:g} pixels", str(worst), remedy)
+    shape = shapely.force_2d(shape)
+    note = None
+    if not shape.is_valid:
+        if _crossings(shape) > MAX_CROSSINGS:
+            found = f"more than {MAX_CROSSINGS}"
+            raise RegionError(where, "an outline that crosses itself seldom", found, "Draw the region again.")
+        shape = shapely.make_valid(shape)
+        note = "the outline crossed or touched itself"
+    area = polygonal(shape)
+    if area is None:
+        return None, f"a {shape.geom_type} has no area"
+    return area, note
+
+
+def polygonal(shape: BaseGeometry) -> Area | None:
+    """Return the parts of a valid geometry that have an area as one polygon or multi-polygon; None without any."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    polygons = [p for p in parts if isinstance(p, Polygon) and p.area >= LEAST_AREA]
+    if len(polygons) > 1:
+        union = shapely.union_all(polygons)
+        return union if isinstance(union, Polygon | MultiPolygon) else None
+    return polygons[0] if polygons else None
+
+
+def _crossings(shape: BaseGeometry) -> int:
+    """Pairs of edges of a shape that meet, neighbours left out; counting stops above the limit."""
+    segments: list[NDArray[np.float64]] = []
+    for ring in shapely.get_rings(shapely.get_parts(shapely.get_parts(shape))):
+        points = shapely.get_coordinates(ring)
+        segments.append(np.stack([points[:-1], points[1:]], axis=1))
+    if not segments:
+        return 0
+    edges = np.atleast_1d(np.asarray(shapely.linestrings(np.concatenate(segments))))
+    tree = shapely.STRtree(edges)
+    total = 0
+    for start in range(0, len(edges), 64):
+        first, second = tree.query(edges[start : start + 64], predicate="intersects")
+        total += int(np.count_nonzero(second > first + start + 1))
+        if total > MAX_CROSSINGS:
+            break
+    return total
+
+
+def from_bottom(shape: BaseGeometry, slide: Size) -> BaseGeometry:
+    """Turn a shape whose y counts from the slide's bottom edge into one with y from the top."""
+    return affine_transform(shape, [1, 0, 0, -1, 0, slide.height])
+
+
+def clipped(area: Area, slide: Size) -> Area | None:
+    """Return the part of an area that lies on the slide; None if there is none."""
+    left, top, right, bottom = area.bounds
+    if left >= 0 and top >= 0 and right <= slide.width and bottom <= slide.height:
+        return area
+    return polygonal(shapely.intersection(area, shapely.box(0, 0, slide.width, slide.height)))
+
+
+def of_mask(mask: NDArray[np.bool_], where: str) -> Area | None:
+    """Return the outline of the true pixels of a mask, to the pixel's edge, holes and all; None if there are none.
+
+    Args:
+        mask: (height, width).
+        where: the file, for messages.
+
+    Raises:
+        RegionError: the mask is noise rather than a painted area.
+    """
+    if not mask.any():
+        return None
+    padded = np.pad(mask, ((0, 0), (1, 1)))
+    steps = padded[:, 1:] != padded[:, :-1]
+    # Rows like the one above only make its rectangles taller.
+    changed = np.r_[True, (mask[1:] != mask[:-1]).any(axis=1), True]
+    tops = np.flatnonzero(changed)
+    if steps[tops[:-1]].sum() // 2 > MAX_RUNS:
+        remedy = "Paint the regions as areas, without noise."
+        raise RegionError(where, f"a mask of at most {MAX_RUNS} runs of pixels", "more", remedy)
+    rows, edges = np.nonzero(steps[tops[:-1]])
+    y0, y1 = tops[:-1][rows[::2]], tops[1:][rows[::2]]
+    union = shapely.union_all(shapely.box(edges[::2], y0, edges[1::2], y1))
+    return polygonal(union.simplify(0))
