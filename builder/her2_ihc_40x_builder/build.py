@@ -85,8 +85,10 @@ def build_dataset(
     if not plan.slides:
         first = next(iter(plan.quarantined.values()), None)
         raise SlideError(
-            str(inputs.slides), "a slide with a label and a region", "none", f"The first problem: {first}" if first else
-            "Check the paths of slides and regions."
+            str(inputs.slides),
+            "a slide with a label and a region",
+            "none",
+            f"The first problem: {first}" if first else "Check the paths of slides and regions.",
         )
     same = _built_with(out, parameters)
     with staged_folder(out, overwrite=overwrite or same, is_ours=_is_built, keep=True) as tree:
@@ -100,8 +102,11 @@ def build_dataset(
             for unit, done in finished_units(journal, tree, out).items()
             if unit in digests and adopt(done, digests[unit], tree)
         }
-        todo = [_Recorded(task, digests[task.slide.slide_id], surveys, journal) for task in tasks
-                if task.slide.slide_id not in finished]
+        todo = [
+            _Recorded(task, digests[task.slide.slide_id], surveys, journal)
+            for task in tasks
+            if task.slide.slide_id not in finished
+        ]
         results = run_tasks(
             _cut_and_record,
             todo,

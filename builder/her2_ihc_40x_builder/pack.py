@@ -230,4 +230,3 @@ def _source(root: Path, licence: str | None) -> dict[str, Any]:
         except (ValueError, TypeError, RecursionError) as error:
             raise ReleaseError(str(path), "a JSON object", str(error), "Fetch it again, or remove it.") from error
     return {"kind": "release", "licence": licence or record.get("licence"), "record": record or None}
-
