@@ -292,12 +292,12 @@ def test_an_interruption_can_be_put_at_each_request(hub: HubDouble, repo: Repo, 
             else:
                 print("published", flush=True)
     """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    pipe, environment = subprocess.PIPE, hub.environment(tmp_path)
     command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code)]
-    with subprocess.Popen(command, env=hub.environment(tmp_path), text=True, **pipes) as process:
+    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
         assert process.stdin
         assert process.stdout
-        answers = []
+        answers: list[str] = []
         while "published\n" not in answers:
             assert "v1" not in repo.tags
             hub.faults.clear()
