@@ -136,6 +136,11 @@ class HubDouble:
         """Bytes of the bodies of all such requests: what a client sent."""
         return sum(r.received for r in self.requests if method in (None, r.method) and re.search(path, r.path))
 
+    def xet_bytes(self) -> int:
+        """Bytes of the chunks in `store.xet_folder`: what clients that use Xet have sent so far."""
+        assert self.store.xet_folder is not None
+        return sum(path.stat().st_size for path in self.store.xet_folder.rglob("xorbs/default.*"))
+
 
 @pytest.fixture
 def hub() -> Iterator[HubDouble]:

@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # The template that the Hub puts into a new dataset repo tracks these with LFS, and so does it any binary or large file.
@@ -249,6 +250,8 @@ class HubStore:
     def __init__(self, user: str, token: str) -> None:
         self.user, self.token = user, token
         self.repos: dict[str, Repo] = {}
+        #: Where chunks go of a client that has not switched Xet off; a commit of them is refused.
+        self.xet_folder: Path | None = None
         self.lock = threading.RLock()
 
     def create(self, repo_id: str, *, private: bool = False) -> Repo:

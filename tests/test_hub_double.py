@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import random
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hub_double import HubDouble, hub  # noqa: F401 (a fixture)
+from hub_double import HubDouble
 from hub_store import Repo
 
 CARD = b"""---
@@ -43,12 +44,13 @@ def status(call, *args, **kwargs):
 """
 
 
-def client(hub: HubDouble, home: Path, code: str) -> None:  # noqa: F811
+def client(hub: HubDouble, home: Path, code: str, **environment: str) -> None:
     """Run code with the clients; an assertion in it that fails, fails the test."""
     script = home / "client.py"
     home.mkdir(exist_ok=True)
     script.write_text(PRELUDE + textwrap.dedent(code))
-    done = subprocess.run([sys.executable, script], env=hub.environment(home), cwd=home, capture_output=True, text=True)
+    environment = hub.environment(home) | environment
+    done = subprocess.run([sys.executable, script], env=environment, cwd=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -59,13 +61,13 @@ def parquet(*values: int) -> bytes:
 
 
 @pytest.fixture
-def repo(hub: HubDouble) -> Repo:  # noqa: F811
+def repo(hub: HubDouble) -> Repo:
     made = hub.store.create("lab/data")
     made.add({"README.md": CARD, "data/train-0.parquet": parquet(1, 2, 3)}, title="first")
     return made
 
 
-def test_a_version_is_published_and_read_back(hub: HubDouble, tmp_path: Path) -> None:  # noqa: F811
+def test_a_version_is_published_and_read_back(hub: HubDouble, tmp_path: Path) -> None:
     shards = {f"train-{i}.parquet": parquet(*range(i, i + 4)) for i in range(3)}
     (tmp_path / "data").mkdir()
     for name, data in shards.items():
@@ -122,7 +124,7 @@ def test_a_version_is_published_and_read_back(hub: HubDouble, tmp_path: Path) ->
     assert hub.received("PUT") == sum(map(len, shards.values()))
 
 
-def test_pull_requests_branches_and_strangers(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:  # noqa: F811
+def test_pull_requests_branches_and_strangers(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
     hub.store.create("lab/secret", private=True)
     client(
         hub,
@@ -182,7 +184,7 @@ def test_pull_requests_branches_and_strangers(hub: HubDouble, repo: Repo, tmp_pa
     )
 
 
-def test_push_to_hub_and_upload_folder_work_as_well(hub: HubDouble, tmp_path: Path) -> None:  # noqa: F811
+def test_push_to_hub_and_upload_folder_work_as_well(hub: HubDouble, tmp_path: Path) -> None:
     client(
         hub,
         tmp_path / "home",
@@ -200,7 +202,7 @@ def test_push_to_hub_and_upload_folder_work_as_well(hub: HubDouble, tmp_path: Pa
     )
 
 
-def test_an_upload_that_breaks_is_tried_again(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:  # noqa: F811
+def test_an_upload_that_breaks_is_tried_again(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
     hub.fail("drop", method="PUT")
     hub.fail("lost", method="PUT", nth=3)
     client(
@@ -217,7 +219,7 @@ def test_an_upload_that_breaks_is_tried_again(hub: HubDouble, repo: Repo, tmp_pa
     assert repo.read("main", "a.bin") == b"a" * 2_000_000
 
 
-def test_faults_of_a_commit(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:  # noqa: F811
+def test_faults_of_a_commit(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
     before = repo.refs["main"]
     hub.fail("status", path="/commit/", status=500)
     hub.fail("race", path="/commit/", nth=2)
@@ -247,7 +249,7 @@ def test_faults_of_a_commit(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
 
 
 def test_wrong_bytes_are_refused_and_rotten_ones_are_only_seen_when_read(
-    hub: HubDouble,  # noqa: F811
+    hub: HubDouble,
     repo: Repo,
     tmp_path: Path,
 ) -> None:
@@ -275,7 +277,7 @@ def test_wrong_bytes_are_refused_and_rotten_ones_are_only_seen_when_read(
     assert [r.status for r in hub.requests if r.method == "PUT"] == [400, 200]
 
 
-def test_an_interruption_can_be_put_at_each_request(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:  # noqa: F811
+def test_an_interruption_can_be_put_at_each_request(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
     code = """
         def publish():
             head = api.dataset_info(repo).sha
@@ -312,7 +314,7 @@ def test_an_interruption_can_be_put_at_each_request(hub: HubDouble, repo: Repo, 
     assert sum(r.received for r in hub.requests if r.method == "PUT" and r.status == 200) == 10_000
 
 
-def get(hub: HubDouble, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:  # noqa: F811
+def get(hub: HubDouble, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     request = urllib.request.Request(f"{hub.url}/datasets/lab/data/resolve/main/{path}", headers=headers)
     try:
         with urllib.request.urlopen(request) as answer:
@@ -332,7 +334,7 @@ def get(hub: HubDouble, path: str, **headers: str) -> tuple[int, bytes, dict[str
         ("lines=1-2", 200, slice(None)),
     ],
 )
-def test_ranges(hub: HubDouble, repo: Repo, span: str, status: int, expected: slice) -> None:  # noqa: F811
+def test_ranges(hub: HubDouble, repo: Repo, span: str, status: int, expected: slice) -> None:
     whole = repo.read("main", "data/train-0.parquet")
     got, body, headers = get(hub, "data/train-0.parquet", Range=span)
     assert (got, body) == (status, whole[expected])
@@ -341,7 +343,7 @@ def test_ranges(hub: HubDouble, repo: Repo, span: str, status: int, expected: sl
         assert headers["Content-Range"].endswith(f"/{len(whole)}")
 
 
-def test_a_download_that_is_cut_and_an_object_that_rots(hub: HubDouble, repo: Repo) -> None:  # noqa: F811
+def test_a_download_that_is_cut_and_an_object_that_rots(hub: HubDouble, repo: Repo) -> None:
     whole = repo.read("main", "data/train-0.parquet")
     hub.fail("drop", method="GET")
     with pytest.raises(http.client.IncompleteRead) as caught:
@@ -353,6 +355,22 @@ def test_a_download_that_is_cut_and_an_object_that_rots(hub: HubDouble, repo: Re
     assert sum(a != b for a, b in zip(body, whole, strict=True)) == 1
 
 
-def test_a_fault_has_to_be_one_that_is_known(hub: HubDouble) -> None:  # noqa: F811
+def test_a_fault_has_to_be_one_that_is_known(hub: HubDouble) -> None:
     with pytest.raises(ValueError, match="explode"):
         hub.fail("explode")  # type: ignore[arg-type]
+
+
+def test_the_chunks_that_xet_would_send_can_be_counted(hub: HubDouble, repo: Repo, tmp_path: Path) -> None:
+    pytest.importorskip("hf_xet")
+    hub.store.xet_folder = tmp_path / "chunks"
+    hub.store.xet_folder.mkdir()
+    data = random.Random(1).randbytes(4_000_000)
+    sent = [0]
+    for content in (data, data[:2_000_000] + b"inserted" + data[2_000_000:]):
+        (tmp_path / "a.bin").write_bytes(content)
+        code = 'api.preupload_lfs_files(repo, [Add("a.bin", "../a.bin")], **kind)'
+        client(hub, tmp_path / "home", code, HF_HUB_DISABLE_XET="0")
+        sent.append(hub.xet_bytes())
+    assert 4_000_000 <= sent[1] < 4_100_000
+    assert 0 < sent[2] - sent[1] < 400_000
+    assert hub.received("PUT") == 0
