@@ -38,7 +38,7 @@ def test_where_a_body_starts(status: int, span: str | None, length: str | None, 
 def test_how_long_to_wait() -> None:
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     assert [pause(n, None, now) for n in (1, 2, 3, 99)] == [1, 2, 4, 64]
-    assert pause(1, "7", now) == 7
+    assert pause(1, "7", now) == pause(1, " 7\x1f", now) == 7
     assert pause(3, "Thu, 01 Jan 2026 00:00:30 GMT", now) == 30
     assert pause(3, "Thu, 01 Jan 2026 00:00:30 GMT", now + timedelta(hours=1)) == 0
     assert pause(3, "soon", now) == 4

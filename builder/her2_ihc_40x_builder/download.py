@@ -77,8 +77,8 @@ class Patience:
 def pause(failures: int, retry_after: str | None, now: datetime, first: float = 1.0) -> float:
     """Seconds to wait after so many failures in a row: as Retry-After says (seconds or a date), else 1, 2, 4, ..."""
     if retry_after is not None:
-        if re.fullmatch(r"\s*[0-9]{1,9}\s*", retry_after):
-            return float(retry_after)
+        if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+            return float(retry_after.strip())
         with contextlib.suppress(ValueError, OverflowError):
             until = email.utils.parsedate_to_datetime(retry_after)
             return max(0.0, (until.replace(tzinfo=until.tzinfo or timezone.utc) - now).total_seconds())
