@@ -11,9 +11,11 @@ import datasets
 
 from her2_ihc_40x import Her2Error, __version__
 
-from . import demo, pack
+from ..errors import MissingExtraError
+from . import build, demo, doctor, fetch, pack, plan
 
-_COMMANDS = (pack, demo)
+_COMMANDS = (fetch, pack, plan, build, demo, doctor)
+_BUILD_EXTRA = ("cv2", "defusedxml", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default the process's own.
 
     Returns:
-        The exit code: 0 done; 1 an error, said on standard error; 2 a wrong use of the command line; 130 interrupted.
+        The exit code: 0 done; 1 an error, said on standard error; 2 a wrong use of the command line; 3 done, but slides
+        are in quarantine; 130 interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="her2-ihc-40x", description="Make, check and publish the HER2-IHC-40x data set for Hugging Face datasets."
@@ -37,10 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
-        return int(parsed.run(parsed))
+        return _run(parsed)
     except Her2Error as error:
         print(f"her2-ihc-40x: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("her2-ihc-40x: interrupted; nothing at the output's place was changed", file=sys.stderr)
         return 130
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    try:
+        return int(parsed.run(parsed))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in _BUILD_EXTRA:
+            raise
+        raise MissingExtraError(
+            "this command",
+            f"the package {error.name}",
+            "it is not installed",
+            'Run: pip install "her2-ihc-40x[build]".',
+        ) from error

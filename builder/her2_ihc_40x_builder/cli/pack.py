@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import pack as packing
-from ..parallel import default_workers
+from .arguments import add_license, add_workers, positive
 from .tables import counts_table
 
 
@@ -32,8 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--image-size", type=_size, default=1024, help="width and height of every patch, or 'any' (%(default)s)"
     )
-    parser.add_argument("--license", dest="licence", help="the data's licence, as an id of the Hub; else source.json's")
-    parser.add_argument("--workers", type=_positive, default=default_workers(), help="processes (%(default)s)")
+    add_license(parser)
+    add_workers(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a data set of ours at --out")
     parser.set_defaults(run=run)
 
@@ -71,11 +71,4 @@ def _findings(report: dict[str, Any] | Any) -> str:
 
 
 def _size(text: str) -> int | None:
-    return None if text == "any" else _positive(text)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
-    return value
+    return None if text == "any" else positive(text)

@@ -1,0 +1,53 @@
+"""`her2-ihc-40x plan`: what `build` with the same arguments would do, without reading a patch."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from her2_ihc_40x import CLASSES
+
+from .arguments import add_build_arguments, build_arguments
+
+#: What a 1024 x 1024 patch of stained tissue takes: bytes by format, and seconds of one core (benchmarks/build.py).
+_BYTES = {"png": 2_000_000, "jpeg": 730_000, "webp": 1_400_000}
+_SECONDS = 0.03
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "plan",
+        help="say what build would make, and every problem",
+        description="Read slides' heads, labels and regions as `build` does, and say how many patches, bytes and "
+        "minutes that is, and what is wrong. Exit code 3: some slides would be in quarantine.",
+    )
+    add_build_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, and print."""
+    from ..parallel import default_workers
+    from ..plan import plan_build
+
+    inputs, parameters = build_arguments(arguments)
+    plan = plan_build(inputs, parameters)
+    print(f"{'slide':<24}{'score':<7}{'side':<7}{'mpp':>7}{'regions':>9}{'windows':>9}")
+    for slide in plan.slides:
+        print(
+            f"{slide.slide_id:<24}{slide.score:<7}{slide.wsi_side:<7}{slide.mpp:>7.4f}"
+            f"{len(slide.regions):>9}{len(slide.patches):>9}"
+        )
+    labels = Counter(patch.label for slide in plan.slides for patch in slide.patches)
+    total = labels.total()
+    print("windows by class: " + ", ".join(f"{label}: {labels[label]}" for label in CLASSES))
+    area = (parameters.patch_size / 1024) ** 2
+    size = total * area * _BYTES[parameters.encoding.format] / 1e9
+    minutes = total * area * _SECONDS / 60 / default_workers()
+    print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes on {default_workers()} cores")
+    for warning in plan.warnings:
+        print(f"warning: {warning}")
+    for name, error in plan.quarantined.items():
+        print(f"quarantine {name}: {error}")
+    return 3 if plan.quarantined else 0

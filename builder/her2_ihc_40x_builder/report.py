@@ -1,0 +1,177 @@
+"""What a person looks at after a build: tables, and a folder with an overlay of each slide. Never published."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+from PIL import Image, ImageDraw
+
+from her2_ihc_40x import CLASSES
+
+from .build import BuildResult
+from .errors import Her2Error
+from .manifest import Manifest
+from .parallel import run_tasks
+from .plan import SlidePlan
+from .slides import open_slide
+from .staging import staged_folder, write_text
+
+MARK = "index.html"
+_TITLE = "<title>her2-ihc-40x build report</title>"
+_LONGEST = 1600
+_REGION, _KEPT, _DROPPED = (20, 90, 220), (20, 150, 60), (220, 30, 30)
+
+
+def summary(result: BuildResult) -> str:
+    """The tables that `build` prints at its end."""
+    return "\n".join(_summary_lines(result))
+
+
+def dropped_lines(manifest: Manifest) -> list[str]:
+    """One line for each dropped window: its id, class, why, and the figure."""
+    return [
+        f"dropped {drop['patch_id']} ({drop['label']}): {drop['reason']} {drop['value']:.3f}"
+        for unit in manifest.units.values()
+        for drop in unit["dropped"]
+    ]
+
+
+def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) -> None:
+    """Write the report's folder: a page, an overlay PNG a slide, and a CSV of the dropped windows.
+
+    Raises:
+        OutputError: the folder is taken by something else, or cannot be written.
+    """
+    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree:
+        kept = _kept_windows(out, result.manifest)
+        overlays = [
+            _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
+            for number, slide in enumerate(result.plan.slides)
+        ]
+        failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide")
+        notes = {overlay.slide.slide_id: error for overlay, error in zip(overlays, failed, strict=True) if error}
+        write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
+        write_text(tree / MARK, _page(result, overlays, notes))
+
+
+def _is_report(folder: Path) -> bool:
+    page = folder / MARK
+    return page.is_file() and _TITLE in page.read_text(encoding="utf-8", errors="replace")[:500]
+
+
+# --- Tables -------------------------------------------------------------------------------------------------------
+
+
+def _summary_lines(result: BuildResult) -> Iterator[str]:
+    units = result.manifest.units
+    yield f"{'class':<7}{'slides':>7}{'windows':>9}{'kept':>7}{'tissue':>8}{'hue':>6}{'DAB p99':>9}   (dropped: tissue, hue)"
+    for label in CLASSES:
+        kept = sum(
+            count for unit in units.values() for key, count in unit["patches"].items() if key.endswith("|" + label)
+        )
+        dropped = Counter(d["reason"] for unit in units.values() for d in unit["dropped"] if d["label"] == label)
+        slides = [unit for unit in units.values() if unit["score"] == label]
+        densities = [unit["dab_p99_median"][label] for unit in units.values() if label in unit["dab_p99_median"]]
+        density = f"{np.median(densities):.3f}" if densities else "unknown"
+        windows = kept + dropped.total()
+        yield f"{label:<7}{len(slides):>7}{windows:>9}{kept:>7}{dropped['tissue']:>8}{dropped['hue']:>6}{density:>9}"
+    regions = sum(unit["regions"] for unit in units.values())
+    yield f"{len(units)} slides, {regions} regions; {len(result.reused)} slides were done already"
+    from .cli.tables import counts_table
+
+    yield counts_table(result.manifest.counts)
+    for verdict in result.verdicts:
+        yield f"hue filter, {verdict.label}: {verdict.reason}"
+    for slide in result.moved:
+        yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides"
+    for warning in result.plan.warnings:
+        yield f"warning: {warning}"
+
+
+def _dropped_csv(manifest: Manifest) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["slide_id", "patch_id", "label", "reason", "value"])
+    for slide, unit in manifest.units.items():
+        for drop in unit["dropped"]:
+            writer.writerow([slide, drop["patch_id"], drop["label"], drop["reason"], drop["value"]])
+    return text.getvalue()
+
+
+def _page(result: BuildResult, overlays: list[_Overlay], notes: Mapping[str, str]) -> str:
+    rows = []
+    for overlay in overlays:
+        name = html.escape(overlay.slide.slide_id)
+        unit: Mapping[str, Any] = result.manifest.units.get(overlay.slide.slide_id, {})
+        facts = html.escape(
+            f"score {overlay.slide.score}, {overlay.slide.wsi_side}; {len(overlay.slide.regions)} regions, "
+            f"{len(overlay.slide.patches)} windows, {len(overlay.kept)} kept; white: {unit.get('white_reason', 'unknown')}"
+        )
+        note = notes.get(overlay.slide.slide_id)
+        picture = html.escape(note) if note else f'<img src="{overlay.path.name}" alt="overlay of {name}">'
+        rows.append(f"<h2>{name}</h2><p>{facts}</p>{picture}")
+    quarantine = "".join(
+        f"<li><b>{html.escape(name)}</b>: {html.escape(str(error))}</li>"
+        for name, error in result.plan.quarantined.items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_TITLE}'
+        "<style>body{font-family:sans-serif;margin:2em}img{max-width:100%;border:1px solid #999}</style></head><body>"
+        "<h1>Build report</h1><p>Blue: regions. Green: kept windows. Red: dropped windows. Not to be published.</p>"
+        f"<pre>{html.escape(summary(result))}</pre>"
+        + (f"<h2>Quarantine</h2><ul>{quarantine}</ul>" if quarantine else "")
+        + "".join(rows)
+        + "</body></html>\n"
+    )
+
+
+# --- Overlays -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Overlay:
+    path: Path
+    slide: SlidePlan
+    kept: frozenset[tuple[int, int]]
+
+
+def _kept_windows(out: Path, manifest: Manifest) -> dict[str, list[tuple[int, int]]]:
+    files = [str(out / shard.path) for shard in manifest.shards]
+    table = ds.dataset(files, format="parquet").to_table(columns=["slide_id", "x", "y"])
+    kept: dict[str, list[tuple[int, int]]] = {}
+    for slide_id, x, y in zip(*(table[name].to_pylist() for name in ("slide_id", "x", "y")), strict=True):
+        kept.setdefault(slide_id, []).append((x, y))
+    return kept
+
+
+def _draw_overlay(overlay: _Overlay) -> str | None:
+    """Draw a slide's thumbnail with its regions and windows; returns why not, if it cannot be read."""
+    try:
+        with open_slide(overlay.slide.path) as slide:
+            thumbnail = slide.thumbnail(_LONGEST)
+    except Her2Error as error:
+        return str(error)
+    image = Image.fromarray(thumbnail)
+    canvas = ImageDraw.Draw(image)
+    scale = image.width / overlay.slide.size.width
+    windows = sorted(overlay.slide.patches, key=lambda patch: (patch.box.x, patch.box.y) in overlay.kept)
+    for patch in windows:
+        box = patch.box
+        colour = _KEPT if (box.x, box.y) in overlay.kept else _DROPPED
+        corners = [box.x * scale, box.y * scale, box.right * scale, box.bottom * scale]
+        canvas.rectangle(corners, outline=colour, width=2)
+    for region in overlay.slide.regions:
+        for part in getattr(region.polygon, "geoms", [region.polygon]):
+            for ring in (part.exterior, *part.interiors):
+                canvas.line([(x * scale, y * scale) for x, y in ring.coords], fill=_REGION, width=3)
+    image.save(overlay.path, "PNG")
+    return None
