@@ -44,6 +44,8 @@ OUTLINES: dict[str, dict[str, Any]] = {
     },
     "gamma_2": {"21": shapely.Polygon([(300, 700), (900, 700), (1100, 900), (1100, 1500), (300, 1500)])},
 }
+#: Real slides of each class, one of them of an odd size.
+HALF = ("S2572DE", "S2F3017", "S9A998D", "S148DF4")
 LABELS = {"alpha": "3+", "gamma_2": "0"}
 
 
