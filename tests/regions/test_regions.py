@@ -393,11 +393,12 @@ def test_real_sources_give_the_same_regions(real_slides: Slides, real: Path, tmp
         (tmp_path, 8),
         (real / "ROI", None),
     ):
-        found = read(path, real_slides)
+        # Crops are compared with every slide, so that half the slides are a quarter of the work.
+        some = {slide: real_slides[slide] for slide in HALF} if path.name == "ROI" else real_slides
+        found = read(path, some)
         assert found.problems == {}
-        assert [r.roi_id for r in found.regions] == sorted(
-            annotations, key=lambda roi: (annotations[roi].slide_id, roi)
-        )
+        wanted = sorted((region.slide_id, roi) for roi, region in annotations.items() if region.slide_id in some)
+        assert [(region.slide_id, region.roi_id) for region in found.regions] == wanted
         for region in found.regions:
             expected = annotations[region.roi_id]
             assert region.slide_id == expected.slide_id
