@@ -358,6 +358,8 @@ def test_hostile_cytomine_records_raise_nothing(records: list[Any]) -> None:
 def test_wkt_has_bounds() -> None:
     with pytest.raises(RegionError, match="characters"):
         cytomine.wkt("POLYGON((" + "0 0," * 3_000_000 + "0 0))", "here")
+    with pytest.raises(RegionError, match="WKT"):
+        cytomine.wkt("CURVEPOLYGON EMPTY", "here")
     with pytest.raises(RegionError, match="collections"):
         cytomine.wkt("GEOMETRYCOLLECTION(" * 5000 + "POINT(0 0)" + ")" * 5000, "here")
 

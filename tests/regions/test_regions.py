@@ -44,6 +44,8 @@ OUTLINES: dict[str, dict[str, Any]] = {
     },
     "gamma_2": {"21": shapely.Polygon([(300, 700), (900, 700), (1100, 900), (1100, 1500), (300, 1500)])},
 }
+#: Real slides of each class, one of them of an odd size.
+HALF = ("S2572DE", "S2F3017", "S9A998D", "S148DF4")
 LABELS = {"alpha": "3+", "gamma_2": "0"}
 
 
@@ -391,11 +393,12 @@ def test_real_sources_give_the_same_regions(real_slides: Slides, real: Path, tmp
         (tmp_path, 8),
         (real / "ROI", None),
     ):
-        found = read(path, real_slides)
+        # Crops are compared with every slide, so that half the slides are a quarter of the work.
+        some = {slide: real_slides[slide] for slide in HALF} if path.name == "ROI" else real_slides
+        found = read(path, some)
         assert found.problems == {}
-        assert [r.roi_id for r in found.regions] == sorted(
-            annotations, key=lambda roi: (annotations[roi].slide_id, roi)
-        )
+        wanted = sorted((region.slide_id, roi) for roi, region in annotations.items() if region.slide_id in some)
+        assert [(region.slide_id, region.roi_id) for region in found.regions] == wanted
         for region in found.regions:
             expected = annotations[region.roi_id]
             assert region.slide_id == expected.slide_id

@@ -113,7 +113,7 @@ def wkt(text: Any, where: str) -> BaseGeometry:
         if text.upper().count("COLLECTION") > 1:
             raise ValueError("collections within collections")
         return shapely.from_wkt(text)
-    except (ShapelyError, ValueError, TypeError) as error:
+    except (ShapelyError, ValueError, TypeError, NotImplementedError) as error:
         raise RegionError(where, "WKT", str(error)[:200], "Export the annotations again.") from error
 
 

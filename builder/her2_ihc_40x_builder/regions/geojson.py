@@ -72,5 +72,5 @@ def shape_of(geometry: Any, where: str) -> BaseGeometry:
         # GEOS parses the text with its own bounds and types; only these two members are its business.
         text = json.dumps({"type": kind, "coordinates": geometry.get("coordinates")}, allow_nan=False)
         return shapely.from_geojson(text)
-    except (ShapelyError, ValueError, TypeError, RecursionError) as error:
+    except (ShapelyError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
         raise RegionError(where, f"the coordinates of a {kind}", str(error)[:200], remedy) from error
