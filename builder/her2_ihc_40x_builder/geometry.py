@@ -39,9 +39,7 @@ class Box:
 
     def overlaps(self, other: Box) -> bool:
         """Whether the two boxes share a pixel."""
-        return (
-            self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
-        )
+        return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
 
     def inside(self, size: Size) -> bool:
         """Whether the whole box lies on a slide of `size`."""
