@@ -73,11 +73,10 @@ def _is_report(folder: Path) -> bool:
 
 def _summary_lines(result: BuildResult) -> Iterator[str]:
     units = result.manifest.units
-    yield f"{'class':<7}{'slides':>7}{'windows':>9}{'kept':>7}{'tissue':>8}{'hue':>6}{'DAB p99':>9}   (dropped: tissue, hue)"
+    yield f"{'class':<7}{'slides':>7}{'windows':>9}{'kept':>7}{'-tissue':>8}{'-hue':>6}{'DAB p99':>9}"
     for label in CLASSES:
-        kept = sum(
-            count for unit in units.values() for key, count in unit["patches"].items() if key.endswith("|" + label)
-        )
+        patches = [item for unit in units.values() for item in unit["patches"].items()]
+        kept = sum(count for key, count in patches if key.split("|")[2] == label)
         dropped = Counter(d["reason"] for unit in units.values() for d in unit["dropped"] if d["label"] == label)
         slides = [unit for unit in units.values() if unit["score"] == label]
         densities = [unit["dab_p99_median"][label] for unit in units.values() if label in unit["dab_p99_median"]]
@@ -114,7 +113,8 @@ def _page(result: BuildResult, overlays: list[_Overlay], notes: Mapping[str, str
         unit: Mapping[str, Any] = result.manifest.units.get(overlay.slide.slide_id, {})
         facts = html.escape(
             f"score {overlay.slide.score}, {overlay.slide.wsi_side}; {len(overlay.slide.regions)} regions, "
-            f"{len(overlay.slide.patches)} windows, {len(overlay.kept)} kept; white: {unit.get('white_reason', 'unknown')}"
+            f"{len(overlay.slide.patches)} windows, {len(overlay.kept)} kept; "
+            f"white point: {unit.get('white_reason', 'unknown')}"
         )
         note = notes.get(overlay.slide.slide_id)
         picture = html.escape(note) if note else f'<img src="{overlay.path.name}" alt="overlay of {name}">'

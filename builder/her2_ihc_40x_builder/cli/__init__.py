@@ -58,6 +58,6 @@ def _run(parsed: argparse.Namespace) -> int:
         raise MissingExtraError(
             "this command",
             f"the package {error.name}",
-            "it is not installed",
+            "none",
             'Run: pip install "her2-ihc-40x[build]".',
         ) from error

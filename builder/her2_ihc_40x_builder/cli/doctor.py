@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Check, and print a line for each."""
     checks: list[tuple[str, Callable[[], str]]] = [
         ("python", lambda: sys.version.split()[0]),
-        *((name, lambda name=name: metadata.version(name)) for name in _BASE),  # type: ignore[misc]
-        *((name, lambda name=name: _imported(name)) for name in _BUILD),  # type: ignore[misc]
+        *((name, lambda name=name: metadata.version(name)) for name in _BASE),
+        *((name, lambda name=name: _imported(name)) for name in _BUILD),
         ("openslide library", _openslide),
         ("png codec", _png_codec),
         ("disk", lambda: f"{shutil.disk_usage(arguments.folder).free / 1e9:.1f} GB free in {arguments.folder}"),

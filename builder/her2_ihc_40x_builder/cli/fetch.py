@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -29,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch, with a progress bar a file, and say what came."""
-    bars: dict[str, tqdm[None]] = {}
+    bars: dict[str, Any] = {}
 
     def show(progress: Progress) -> None:
         bar = bars.get(progress.name)
