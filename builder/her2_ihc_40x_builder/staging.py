@@ -58,7 +58,7 @@ def staged_folder(
             raise
         raise OutputError(
             str(error.filename or target),
-            "to write the output",
+            "room and permission to write",
             error.strerror or repr(error),
             "Nothing at the output's place was changed. Free disk space or permissions, then run it again.",
         ) from error
