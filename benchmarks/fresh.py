@@ -7,6 +7,7 @@ what the main program had imported.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -114,4 +115,6 @@ _MEASUREMENTS: dict[str, Callable[..., dict[str, float]]] = {
 if __name__ == "__main__":
     datasets.disable_progress_bars()
     PIL.Image.init()
-    print(json.dumps(_MEASUREMENTS[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps(_MEASUREMENTS[sys.argv[1]](*sys.argv[2:])), flush=True)
+    # A stream that was left early can hang the interpreter's shutdown (apache/arrow issue 45214).
+    os._exit(0)
