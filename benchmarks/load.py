@@ -29,7 +29,7 @@ _OPEN_AT_ONCE = 10
 def main() -> None:
     """Make the inputs, measure, print."""
     parser = argparse.ArgumentParser(description="Benchmark loading and packing.")
-    parser.add_argument("--patches", type=int, default=320, help="patches of the twin (default: %(default)s)")
+    parser.add_argument("--patches", type=int, default=256, help="patches of the twin (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the inputs there, and use them again")
     arguments = parser.parse_args()
     datasets.disable_progress_bars()
