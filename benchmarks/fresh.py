@@ -64,7 +64,8 @@ def pack(check: str, release: str, out: str) -> dict[str, float]:
 def imagefolder(release: str, out: str) -> dict[str, float]:
     """Seconds from a release to Parquet files of both configs with their images' bytes, until they are on the disk.
 
-    This is what `datasets` alone offers. It reads no nested zips, so they are unpacked first; `unpacking` tells how much of the time that is.
+    This is what `datasets` alone offers. It reads no nested zips, so they are unpacked first; `unpacking` tells how
+    much of the time that is.
     """
     start = _ready(out)
     folders = {config: _unpack(Path(release), config, Path(out)) for config in CONFIGS}
