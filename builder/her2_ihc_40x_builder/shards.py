@@ -1,6 +1,6 @@
 """Write patches as Parquet shards: one unit (a slide, or a block of a release), one file for each pair of sides.
 
-The settings follow from how the files are read and sent. Row groups of 16 rows bound a reader's memory; one row a data
+The settings follow from how the files are read and sent. Row groups of 8 rows bound a reader's memory; one row a data
 page, uncompressed images and no content-defined chunking make equal data equal bytes, so that a re-upload sends only
 what changed (figures in docs/decisions.md).
 """
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from her2_ihc_40x import FEATURES
 
-ROW_GROUP_ROWS = 16
+ROW_GROUP_ROWS = 8
 MAX_FILE_BYTES = 500_000_000
 _MAX_NAME = 120
 
