@@ -107,6 +107,10 @@ def test_all_names_of_the_release(tmp_path: Path) -> None:
     manifest = pack_release(root, tmp_path / "her2-ihc-40x", PackOptions(image_size=4, workers=2))
     assert manifest.counts == COUNTS
     assert manifest.rows == 10_997
+    if listing.exists():  # the numbers of files that the README tells
+        files = {f"{config} {split}": len(manifest.files_of(config, split)) for config in CONFIGS for split in SPLITS}
+        assert files["wsi_split train"] == 145
+        assert files["patch_split train"] == 120
     for config in CONFIGS:
         builder = Her2Ihc40x(data_dir=root, config_name=config, image_size=4, cache_dir=str(tmp_path / "cache"))
         builder.download_and_prepare()
