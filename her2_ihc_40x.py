@@ -201,6 +201,8 @@ MAX_RATIO = 100
 MAX_MEMBERS = 200_000
 MAX_IMAGE_BYTES = 64 << 20
 _LOCAL_HEADER = 30  # bytes, APPNOTE.TXT 4.3.7
+#: A zip in a folder is the release's if its name says so; other zips of a downloads folder are none of our business.
+_RELEASE_ZIP = re.compile(r"her2|^(train|test)[-_ ]?data", re.IGNORECASE)
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\.|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 
 
@@ -260,6 +262,10 @@ def _bad(name: str, expected: str, found: str) -> ReleaseError:
     return ReleaseError(name, expected, found, "Download it again and compare its md5 with the record's.")
 
 
+def _unfit(name: str, expected: str, found: str) -> ReleaseError:
+    return ReleaseError(name, expected, found, "Unpack the zip with a tool that you trust, and give the folder.")
+
+
 def _payload_start(file: IO[bytes], offset: int, name: str) -> int:
     """Where a member's data starts: its local header's name and extra field may differ from the directory's."""
     file.seek(offset)
@@ -311,11 +317,11 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInf
         shown = f"{name}/{info.filename}"
         path = PurePosixPath(info.filename)
         if path.is_absolute() or ".." in path.parts or re.search(r"[\\\0]|^[A-Za-z]:", info.orig_filename):
-            raise _bad(shown, "a relative path with forward slashes", "one that leaves its folder or has a backslash")
+            raise _unfit(shown, "a relative path with forward slashes", "one that leaves its folder or has a backslash")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise _bad(shown, "a file", "a symbolic link")
         if info.flag_bits & 0x1:
-            raise _bad(shown, "an unencrypted file", "an encrypted one")
+            raise _unfit(shown, "an unencrypted file", "an encrypted one")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ReleaseError(
                 shown,
@@ -350,7 +356,7 @@ def _zip_blobs(path: str, name: str, spool: Path, section: tuple[int, int] | Non
                     crc=info.CRC,
                 )
             elif section:
-                raise _bad(shown, "zips nested once", "a zip in a zip in a zip")
+                raise _unfit(shown, "zips nested once", "a zip in a zip in a zip")
             elif info.compress_type == zipfile.ZIP_STORED:
                 payload = _payload_start(file, info.header_offset, shown)
                 yield from _zip_blobs(path, shown, spool, (payload, info.file_size))
@@ -387,8 +393,11 @@ def _spool(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, spool: Pa
     return str(target)
 
 
-def _folder_blobs(root: Path, spool: Path) -> Iterator[Blob]:
-    """Every file below `root`, zips opened, in the order of their names; a link that leaves `root` is refused."""
+def _folder_blobs(root: Path, spool: Path, config: str | None) -> Iterator[Blob]:
+    """Every file below `root`, the release's zips opened, in the order of names; a link that leaves `root` is refused.
+
+    A zip that is a link is followed: what is in it is checked. With `config`, the other variant's zip is passed over.
+    """
     home = root.resolve()
     for folder, folders, files in os.walk(root, followlinks=False):
         folders.sort()
@@ -397,15 +406,24 @@ def _folder_blobs(root: Path, spool: Path) -> Iterator[Blob]:
             name = f"{root.name}/{path.relative_to(root).as_posix()}"
             if _JUNK.search(path.relative_to(root).as_posix()):
                 continue
-            if path.is_symlink() and (path.is_dir() or home not in path.resolve().parents):
+            if entry.lower().endswith(".zip") and path.is_file():
+                others = [form for other, form in _VARIANTS.items() if config not in (None, other)]
+                if _RELEASE_ZIP.search(entry) and not any(form.search(entry) for form in others):
+                    yield from _zip_blobs(str(path), name, spool)
+            elif path.is_symlink() and not _stays_inside(path, home):
                 raise ReleaseError(
                     name, f"files inside {root}", "a symbolic link", "Copy what it points to, or give that folder."
                 )
-            if entry.lower().endswith(".zip"):
-                yield from _zip_blobs(str(path), name, spool)
             else:
                 found = path.stat()
                 yield Blob(name, str(path), found.st_size, stamp=(found.st_mtime_ns, found.st_ctime_ns))
+
+
+def _stays_inside(link: Path, home: Path) -> bool:
+    try:
+        return link.is_file() and home in link.resolve().parents
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 # --- The release: which patches there are -------------------------------------------------------------------------
@@ -518,22 +536,27 @@ def _counts_table(expected: Mapping[tuple[str, str], int], found: Mapping[tuple[
     return "\n".join(rows) + "\n"
 
 
-def open_release(root: str | os.PathLike[str], *, spool: Path | None = None, whole: bool = True) -> Release:
+def open_release(
+    root: str | os.PathLike[str], *, spool: Path | None = None, whole: bool = True, config: str | None = None
+) -> Release:
     """List the patches of a release: the zips as downloaded, unpacked folders, or one of either.
 
     Args:
         root: the folder that holds the zips or what was in them, or a single zip.
         spool: where inner zips that are compressed are unpacked to; by default below the cache of `datasets`.
         whole: whether every split must have a folder for each class.
+        config: the variant that is wanted; the other one's zip is then not opened. None for both.
 
     Raises:
         SourceError: there is nothing at `root`.
         ReleaseError: what is there is damaged, unsafe, or laid out in no known way.
     """
-    root = Path(root)
+    if not os.fspath(root):
+        raise SourceError("''", "a release folder or zip", "no path", "Give its path.")
+    root = Path(os.path.abspath(root))  # noqa: PTH100 (a link in it is the user's, and stays)
     spool = spool or Path(datasets.config.HF_DATASETS_CACHE) / "her2-ihc-40x-spool"
     if root.is_dir():
-        blobs = _folder_blobs(Path(os.path.abspath(root)), spool)  # noqa: PTH100 (links must not be resolved here)
+        blobs = _folder_blobs(root, spool, config)
     elif root.is_file():
         blobs = _zip_blobs(str(root), root.name, spool)
     else:
@@ -541,6 +564,8 @@ def open_release(root: str | os.PathLike[str], *, spool: Path | None = None, who
     found: dict[tuple[str, str], dict[str, list[ReleasePatch]]] = defaultdict(lambda: defaultdict(list))
     for patch, origin in _sorted_out(blobs):
         found[patch.config, patch.split][origin].append(patch)
+    if not found and config is not None:
+        return open_release(root, spool=spool, whole=whole)  # to say what there is instead
     if not found:
         raise ReleaseError(
             str(root),
@@ -568,6 +593,8 @@ def open_release(root: str | os.PathLike[str], *, spool: Path | None = None, who
 def _sorted_out(blobs: Iterable[Blob]) -> Iterator[tuple[ReleasePatch, str]]:
     """The patches among the files, each with the train or test folder or zip that it comes from."""
     undecided: dict[str, list[ReleasePatch]] = defaultdict(list)
+    strange: dict[str, list[Blob]] = defaultdict(list)
+    real: set[str] = set()
     ignored = 0
     for blob in blobs:
         parts = blob.name.split("/")
@@ -579,12 +606,9 @@ def _sorted_out(blobs: Iterable[Blob]) -> Iterator[tuple[ReleasePatch, str]]:
         origin = "/".join(parts[: at + 1])
         match = _CLASS_FOLDER.fullmatch(parts[at + 1])
         if match is None or len(parts) - at != 3:
-            raise ReleaseError(
-                blob.name,
-                "class folders " + ", ".join(f"class_{name}" for name in CLASSES) + " and images in them",
-                f"{'/'.join(parts[at + 1 : -1])!r}",
-                "Take it out of the train or test folder.",
-            )
+            strange[origin].append(blob)
+            continue
+        real.add(origin)
         score, side, number = _parse_at(blob)
         label = match[1]
         if CLASSES.index(label) < CLASSES.index(score):
@@ -603,6 +627,15 @@ def _sorted_out(blobs: Iterable[Blob]) -> Iterator[tuple[ReleasePatch, str]]:
             yield patch, origin
         else:
             undecided["/".join(parts[:at])].append(patch)
+    for origin, files in strange.items():
+        if origin in real:
+            raise ReleaseError(
+                files[0].name,
+                "class folders " + ", ".join(f"class_{name}" for name in CLASSES) + " and images in them",
+                files[0].name.removeprefix(f"{origin}/"),
+                "Take it out of the train or test folder.",
+            )
+        ignored += len(files)  # some other folder that is called train or test
     if ignored:
         logger.warning("Ignored %d files outside the train and test folders", ignored)
     for parent, members in undecided.items():
@@ -624,11 +657,11 @@ def _parse_at(blob: Blob) -> tuple[str, str, int]:
 
 def _choose_origin(config: str, split: str, origins: Mapping[str, list[ReleasePatch]]) -> list[ReleasePatch]:
     """One source of a split: zips, which carry checksums, before what was unpacked from them."""
-    zips = [name for name in origins if ".zip" in name.lower()]
-    names = zips or list(origins)
+    zips = {name: name.lower().count(".zip") for name in origins}
+    names = [name for name in origins if zips[name] == max(zips.values())]
     if len(names) > 1:
         raise ReleaseError(
-            f"{config}, {split}", "one folder or zip", " and ".join(sorted(names)), "Give the path of one of them."
+            f"{config}, {split}", "one folder or zip", " and ".join(sorted(names)), "Move one of them elsewhere."
         )
     if len(origins) > 1:
         logger.warning("%s, %s: read from %s, not from the folder beside it", config, split, names[0])
@@ -670,6 +703,22 @@ def blocks(patches: Sequence[ReleasePatch]) -> list[tuple[str, tuple[ReleasePatc
 # --- The builder --------------------------------------------------------------------------------------------------
 
 
+#: What Pillow raises on a file that is damaged or hostile.
+IMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
 def check_image(data: bytes, name: str, size: int | None) -> Image.Image:
     """Open an image by its header alone, before a pixel is decoded.
 
@@ -683,7 +732,7 @@ def check_image(data: bytes, name: str, size: int | None) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         raise _bad(name, "a PNG or JPEG image", f"{len(data)} bytes of something else ({error})") from error
     fits = image.size == (size, size) if size else max(image.size) <= 8192
     if not fits:
@@ -744,7 +793,7 @@ class Her2Ihc40x(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datas
     ) -> None:
         _check_choice("config", config_name, CONFIGS)
         _check_choice("verify", verify, ("counts", "none"))
-        release = open_release(data_dir, whole=verify == "counts")
+        release = open_release(data_dir, whole=verify == "counts", config=config_name)
         if config_name not in release.patches:
             raise SourceError(
                 str(data_dir), f"the {config_name} variant", ", ".join(release.patches), "Download its zip as well."
@@ -764,6 +813,15 @@ class Her2Ihc40x(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datas
             homepage=f"https://doi.org/{DOI}",
             citation=CITATION,
         )
+
+    def _prepare_split_single(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        try:
+            yield from super()._prepare_split_single(*arguments, **options)
+        except datasets.exceptions.DatasetGenerationError as error:
+            # What is wrong is in its cause, which would be lost on the way from a worker.
+            if isinstance(error.__cause__, Her2Error):
+                raise error.__cause__ from None
+            raise
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         patches = self.release.patches[self.config.name]
@@ -786,6 +844,7 @@ class Her2Ihc40x(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datas
 
 #: Named in the manifest of every folder of shards that this project writes.
 MANIFEST_FORMAT = "her2-ihc-40x shards"
+MANIFEST_VERSION = 1
 DEFAULT_FOLDER = "her2-ihc-40x"
 ENVIRONMENT_VARIABLE = "HER2_IHC_40X"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -808,7 +867,7 @@ def load_dataset(
         config: "wsi_split" or "patch_split".
         source: a release as downloaded, a folder of shards, or a Hub id; by default `./her2-ihc-40x` if it is a folder
             of shards, else what the environment variable HER2_IHC_40X names.
-        split: "train", "test", a slice such as "train[:10%]", or None for all.
+        split: "train", "test", None for all, or (not streaming) a slice such as "train[:10%]".
         streaming: read as you go, without a copy on disk.
         revision: of a Hub id: a tag such as "v1.0.0". Give one, or any new commit makes a new copy.
         token: of a private Hub id; by default the one you are logged in with.
@@ -876,17 +935,35 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
         manifest = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ReleaseError(str(path), "JSON", f"something else ({error})", "Make the folder again.") from error
-    return manifest if isinstance(manifest, dict) and manifest.get("format") == MANIFEST_FORMAT else None
+    if not isinstance(manifest, dict) or manifest.get("format") != MANIFEST_FORMAT:
+        return None
+    if manifest.get("format_version") != MANIFEST_VERSION:
+        found = f"version {manifest.get('format_version')}"
+        raise ReleaseError(str(path), f"version {MANIFEST_VERSION} of its format", found, "Upgrade her2-ihc-40x.")
+    return manifest
+
+
+#: The files that a config reads, as the globs in the card find them.
+_FILES_OF = {
+    "wsi_split": re.compile(r"data/wsi_(train|test)/[^/]+/[^/]+\.parquet"),
+    "patch_split": re.compile(r"data/[^/]+/patch_(train|test)/[^/]+\.parquet"),
+}
+
+
+def _refuse_strangers(place: str, config: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """A file that no manifest lists would be read all the same: the globs find it."""
+    if strangers := sorted({name for name in names if _FILES_OF[config].fullmatch(name)} - set(known)):
+        found = f"{len(strangers)} more, the first of them {strangers[0]}"
+        raise CountsError(place, "the files of its manifest", found, 'Remove them, or opt out with verify="none".')
 
 
 def _config_files(config: str, manifest: Mapping[str, Any]) -> list[tuple[str, int]]:
     """Path and bytes of each file that a config reads, as the manifest lists them."""
-    pattern = re.compile(r"data/wsi_(train|test)/" if config == "wsi_split" else r"data/[^/]+/patch_(train|test)/")
     try:
         entries = [(str(entry["path"]), int(entry["bytes"])) for entry in manifest["files"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ReleaseError("manifest.json", "a list of files", f"{error!r}", "Make the folder again.") from error
-    return [entry for entry in entries if pattern.match(entry[0])]
+    return [entry for entry in entries if _FILES_OF[config].fullmatch(entry[0])]
 
 
 def _check_shards(folder: Path, config: str, manifest: Mapping[str, Any]) -> None:
@@ -894,6 +971,8 @@ def _check_shards(folder: Path, config: str, manifest: Mapping[str, Any]) -> Non
     entries = _config_files(config, manifest)
     if not entries:
         raise SourceError(str(folder), f"files of {config}", "none in its manifest", "Pack both variants.")
+    there = (path.relative_to(folder).as_posix() for path in folder.glob("data/*/*/*.parquet"))
+    _refuse_strangers(str(folder), config, there, (name for name, _ in entries))
     for name, size in entries:
         path = folder / name
         found = path.stat().st_size if path.is_file() else None
@@ -906,12 +985,16 @@ def _check_shards(folder: Path, config: str, manifest: Mapping[str, Any]) -> Non
             )
 
 
-def _check_hub(repo: str, config: str, revision: str | None, token: str | bool | None) -> str:
+def _check_hub(repo: str, config: str, revision: str | None, token: str | bool | None) -> str | None:
     """The commit of a Hub revision, once every file that its manifest lists for a config is found in it."""
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled
 
-    info = HfApi(token=token).dataset_info(repo, revision=revision)
+    try:
+        info = HfApi(token=token).dataset_info(repo, revision=revision)
+    except OfflineModeIsEnabled:
+        logger.warning("Offline: %s is loaded from the cache, unchecked", repo)
+        return revision
     commit = str(info.sha)
     try:
         path = hf_hub_download(repo, "manifest.json", repo_type="dataset", revision=commit, token=token)
@@ -921,7 +1004,9 @@ def _check_hub(repo: str, config: str, revision: str | None, token: str | bool |
     if manifest is None:
         raise SourceError(repo, "a manifest.json of ours", "none", 'Check the id, or opt out with verify="none".')
     present = {sibling.rfilename for sibling in info.siblings or ()}
-    if missing := [name for name, _ in _config_files(config, manifest) if name not in present]:
+    entries = _config_files(config, manifest)
+    _refuse_strangers(f"{repo}@{commit}", config, present, (name for name, _ in entries))
+    if missing := [name for name, _ in entries if name not in present]:
         raise CountsError(
             f"{repo}@{commit}", "every file of its manifest", f"{len(missing)} missing", "Ask its maintainer."
         )
@@ -942,10 +1027,5 @@ def _load_release(
     builder = Her2Ihc40x(data_dir=root, config_name=config, verify=verify, **kwargs)
     if streaming:
         return builder.as_streaming_dataset(split=split)
-    try:
-        builder.download_and_prepare(**prepare)
-    except datasets.exceptions.DatasetGenerationError as error:
-        if isinstance(error.__cause__, Her2Error):
-            raise error.__cause__ from None
-        raise
+    builder.download_and_prepare(**prepare)
     return builder.as_dataset(split=split, in_memory=bool(in_memory))

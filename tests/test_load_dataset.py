@@ -82,7 +82,9 @@ def test_manifests_that_are_not(shards: Path, tmp_path: Path) -> None:
     (folder / "manifest.json").write_text("{")
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         load_dataset(source=folder)
-    (folder / "manifest.json").write_text(json.dumps({"format": "her2-ihc-40x shards", "files": [1]}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"format": "her2-ihc-40x shards", "format_version": 1, "files": [1]})
+    )
     with pytest.raises(ReleaseError, match="a list of files"):
         load_dataset(source=folder)
     (folder / "manifest.json").write_text("[]")
@@ -97,3 +99,21 @@ def test_arguments_that_do_not_fit(shards: Path) -> None:
         load_dataset("patch", source=shards)
     with pytest.raises(SourceError, match="nothing there"):
         load_dataset(source="./nowhere/at/all")
+
+
+def test_a_file_that_no_manifest_lists_is_not_read(shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "her2-ihc-40x"
+    shutil.copytree(shards, folder)
+    one = min(folder.glob("data/wsi_test/*/*.parquet"))
+    shutil.copy(one, one.with_name(f"old-{one.name}"))
+    with pytest.raises(CountsError, match="1 more, the first of them data/wsi_test/"):
+        load_dataset(source=folder, split="test", streaming=True)
+
+
+def test_a_manifest_of_a_later_version(shards: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "her2-ihc-40x"
+    shutil.copytree(shards, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
+    with pytest.raises(ReleaseError, match="Upgrade"):
+        load_dataset(source=folder)

@@ -189,6 +189,7 @@ def test_slide_ids_from_a_table(release: Path, tmp_path: Path, twin_plan: list[T
         ("patch,slide\na,b\n", "patch_id"),
         ("patch_id,slide_id\nnobody,S1\n", "line 2"),
         ("patch_id,slide_id\nher2-0-score_test_01,\n", "line 2"),
+        ("patch_id,slide_id\nher2-0-score_test_01,block-0-test-000\n", "block-"),
         ("patch_id,slide_id\nher2-0-score_test_01,S1\nher2-0-score_test_01,S2\n", "line 3"),
         ("patch_id,slide_id\nher2-0-score_train_01,S1\nher2-0-score_test_01,S1\n", "one side a slide"),
     ],

@@ -420,3 +420,56 @@ def test_errors_survive_pickling(kind: type[Her2Error]) -> None:
     assert type(error) is kind
     assert (error.subject, error.expected, error.found, error.remedy) == ("a.zip", "one", "two", "Do this.")
     assert str(error) == "a.zip: expected one, found two. Do this."
+
+
+# --- Folders that hold more than the release ----------------------------------------------------------------------
+
+
+def test_what_else_is_in_a_downloads_folder_stops_nothing(
+    make_release: MakeRelease, twin_plan: list[TwinPatch]
+) -> None:
+    root = make_release()
+    (root / "thesis.zip").write_bytes(make_zip({"a.txt": bytes(100_000)}, zipfile.ZIP_DEFLATED))
+    (root / "code.zip").write_bytes(make_zip({"repo/test/data/a.png": b"x"}))
+    (root / "empty.zip").write_bytes(make_zip({}))
+    (root / "repo" / "test").mkdir(parents=True)
+    (root / "repo" / "test" / "logo.png").write_bytes(b"x")
+    assert found(open_release(root)) == planned(twin_plan)
+
+
+def test_the_folder_may_itself_be_called_test(make_release: MakeRelease, twin_plan: list[TwinPatch]) -> None:
+    root = make_release("test")
+    (root / "preview.png").write_bytes(b"x")
+    assert found(open_release(root)) == planned(twin_plan)
+
+
+def test_outer_zips_unpacked_beside_themselves(make_release: MakeRelease, twin_plan: list[TwinPatch]) -> None:
+    root = make_release()
+    unpack(root, root, inner=False)
+    assert found(open_release(root)) == planned(twin_plan)
+
+
+def test_one_variant_does_not_hang_on_the_other_s_zip(make_release: MakeRelease, twin_plan: list[TwinPatch]) -> None:
+    root = make_release()
+    (root / "her2-ihc-40x-patch.zip").write_bytes(b"PK cut short")
+    assert found(open_release(root, config="wsi_split")) == {"wsi_split": planned(twin_plan)["wsi_split"]}
+    with pytest.raises(ReleaseError, match="patch"):
+        open_release(root)
+
+
+def test_zips_that_are_links_are_followed(
+    make_release: MakeRelease, tmp_path: Path, twin_plan: list[TwinPatch]
+) -> None:
+    root = make_release()
+    (tmp_path / "linked").mkdir()
+    for path in root.iterdir():
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    assert found(open_release(tmp_path / "linked")) == planned(twin_plan)
+    (tmp_path / "linked" / "loop").symlink_to(tmp_path / "linked" / "loop")
+    with pytest.raises(ReleaseError, match="symbolic link"):
+        open_release(tmp_path / "linked")
+
+
+def test_no_path_is_not_this_folder() -> None:
+    with pytest.raises(SourceError, match="no path"):
+        open_release("")

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from her2_ihc_40x import CLASSES, CONFIGS, MANIFEST_FORMAT, SPLITS, ReleaseError, __version__
+from her2_ihc_40x import CLASSES, CONFIGS, MANIFEST_FORMAT, MANIFEST_VERSION, SPLITS, ReleaseError, __version__
 
 from .shards import Shard, Sides, digest
 
 FILE_NAME = "manifest.json"
-FORMAT_VERSION = 1
 
 #: config -> split -> label -> patches
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -62,7 +61,7 @@ class Manifest:
         """The text of the file: sorted keys, two spaces, a newline at the end."""
         content = {
             "format": MANIFEST_FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": MANIFEST_VERSION,
             "made_by": {"her2-ihc-40x": __version__},
             "digest": self.digest,
             "files": [asdict(shard) for shard in sorted(self.shards)],
@@ -85,7 +84,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / FILE_NAME
     try:
         content = json.loads(path.read_bytes())
-        if content["format"] != MANIFEST_FORMAT or content["format_version"] != FORMAT_VERSION:
+        if content["format"] != MANIFEST_FORMAT or content["format_version"] != MANIFEST_VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
             shards=[Shard(**entry) for entry in content["files"]],

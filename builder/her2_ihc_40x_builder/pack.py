@@ -12,7 +12,16 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from her2_ihc_40x import Release, ReleaseError, ReleasePatch, blocks, check_image, open_release, release_row
+from her2_ihc_40x import (
+    IMAGE_ERRORS,
+    Release,
+    ReleaseError,
+    ReleasePatch,
+    blocks,
+    check_image,
+    open_release,
+    release_row,
+)
 
 from . import card
 from .errors import ImageError, LabelError
@@ -113,7 +122,7 @@ def _units(matching: Matching, slides: Mapping[str, str]) -> list[tuple[str, tup
             rest[row.patch] = row
     units = [(name, tuple(rows)) for name, rows in by_slide.items()]
     units += [(f"block-{name}", tuple(rest[patch] for patch in members)) for name, members in blocks(list(rest))]
-    return sorted(units)
+    return sorted(units, key=lambda unit: unit[0])
 
 
 def _read_slides(path: Path, matching: Matching) -> dict[str, str]:
@@ -126,6 +135,8 @@ def _read_slides(path: Path, matching: Matching) -> dict[str, str]:
     slides: dict[str, str] = {}
     for line in read_table(path, required=("patch_id", "slide_id"), known=("patch_id", "slide_id")).rows:
         patch_id, slide_id = line.cells.get("patch_id", ""), line.cells.get("slide_id", "")
+        if slide_id.startswith("block-"):
+            raise LabelError(line.source, "a slide id", repr(slide_id), "Names that start with block- are ours.")
         if patch_id not in rows or not slide_id or slides.get(patch_id, slide_id) != slide_id:
             raise LabelError(
                 line.source,
@@ -194,7 +205,7 @@ def _check_pixels(image: Image.Image, patch: ReleasePatch, check: str) -> None:
             image.load()
         elif patch.blob.crc is None:
             image.verify()
-    except (OSError, ValueError, SyntaxError) as error:
+    except IMAGE_ERRORS as error:
         raise ImageError(
             patch.blob.name, "an image that decodes", str(error), "Download it again, or take it out and give --subset."
         ) from error

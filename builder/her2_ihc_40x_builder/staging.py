@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,12 @@ def staged_folder(
     Raises:
         OutputError: `target` is taken, or another process is writing it, or the disk refuses.
     """
-    target = Path(os.path.abspath(target))  # noqa: PTH100 (a link to the folder is the user's, and stays)
+    target = Path(os.path.realpath(target))  # a link to the folder is the user's, and stays
     work = target.parent / f".{target.name}.partial"
-    tree, aside = work / "tree", work / "replaced"
+    # A name of its own for every run: what is left of one that was killed must not mix with the next.
+    tree, aside = work / ("tree" if keep else f"tree-{os.getpid()}-{time.monotonic_ns()}"), work / "replaced"
+    if target.is_mount():
+        raise OutputError(str(target), "a folder that can be replaced", "a mount point", "Give a folder in it.")
     try:
         work.mkdir(parents=True, exist_ok=True)
         with _exclusive(FileLock(work / "lock", timeout=0), target):
@@ -42,7 +46,8 @@ def staged_folder(
                     aside.rename(target)  # a run was killed between its two renames
                 _check_free(target, overwrite=overwrite, is_ours=is_ours)
                 if not keep:
-                    shutil.rmtree(tree, ignore_errors=True)
+                    for left in work.glob("tree*"):
+                        shutil.rmtree(left, ignore_errors=True)
                 tree.mkdir(exist_ok=True)
                 yield tree
                 _flush(tree)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in _COMMANDS:
         command.add_parser(commands)
     parsed = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
@@ -43,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(parsed)
     except Her2Error as error:
         print(f"her2-ihc-40x: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output is gone; Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("her2-ihc-40x: interrupted; nothing at the output's place was changed", file=sys.stderr)

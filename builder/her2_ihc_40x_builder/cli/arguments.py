@@ -20,6 +20,11 @@ def positive(text: str) -> int:
     return value
 
 
+def path(text: str) -> Path:
+    """A path; `~` is the home folder also where a shell left it."""
+    return Path(text).expanduser()
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """`--workers`."""
     parser.add_argument("--workers", type=positive, default=default_workers(), help="cores to use (%(default)s)")
@@ -34,11 +39,11 @@ def add_license(parser: argparse.ArgumentParser) -> None:
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """What `build` and `plan` are told of inputs and parameters."""
-    parser.add_argument("slides", type=Path, help="the folder of slides; folders 0, 1+, 2+, 3+ in it name their class")
-    parser.add_argument("--regions", type=Path, required=True, help="crops, masks or annotations: a file or folder")
-    parser.add_argument("--labels", type=Path, help="a CSV of slide_id, label[, case_id][, mpp]")
-    parser.add_argument("--splits", type=Path, help="a CSV of slide_id, wsi_split and/or patch_id, patch_split")
-    parser.add_argument("--previous", type=Path, help="an earlier data set, whose sides and hue references stay")
+    parser.add_argument("slides", type=path, help="the folder of slides; folders 0, 1+, 2+, 3+ in it name their class")
+    parser.add_argument("--regions", type=path, required=True, help="crops, masks or annotations: a file or folder")
+    parser.add_argument("--labels", type=path, help="a CSV of slide_id, label[, case_id][, mpp]")
+    parser.add_argument("--splits", type=path, help="a CSV of slide_id, wsi_split and/or patch_id, patch_split")
+    parser.add_argument("--previous", type=path, help="an earlier data set, whose sides and hue references stay")
 
     regions = parser.add_argument_group("regions")
     regions.add_argument("--include-class", action="append", default=[], metavar="NAME", help="regions to tile as well")
@@ -67,7 +72,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale glass to 240, leave as scanned, or normalise the stain (%(default)s)",
     )
     patches.add_argument("--accept-stain-loss", action="store_true", help="reinhard, macenko: they change the signal")
-    patches.add_argument("--stain-reference", type=Path, metavar="IMAGE", help="reinhard, macenko: the colours to give")
+    patches.add_argument("--stain-reference", type=path, metavar="IMAGE", help="reinhard, macenko: the colours to give")
     patches.add_argument("--white", type=_white, metavar="R,G,B", help="the glass of every slide, if it is known")
     patches.add_argument(
         "--mpp", type=float, help="micrometres a level-0 pixel, where the files do not say or are wrong"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from .. import demo
+from .arguments import path
 from .tables import counts_table
 
 
@@ -18,9 +19,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "both configs with plain datasets, and write a contact sheet. Needs no download.",
     )
     parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path("her2-ihc-40x-demo"), help="made anew (%(default)s)"
+        "folder", type=path, nargs="?", default=Path("her2-ihc-40x-demo"), help="made anew (%(default)s)"
     )
-    parser.add_argument("--scale", type=float, default=demo.SCALE, help="size, as a part of the release (%(default)s)")
+    parser.add_argument("--scale", type=_scale, default=demo.SCALE, help="size, as a part of the release (%(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -41,6 +42,13 @@ Next, with the real zips (https://doi.org/10.5281/zenodo.15179608) in a folder F
   her2-ihc-40x pack FOLDER --out her2-ihc-40x
   python -c 'import datasets; print(datasets.load_dataset("her2-ihc-40x", "wsi_split"))'""")
     return 0
+
+
+def _scale(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number above 0 and up to 1")
+    return value
 
 
 def _short(value: object) -> object:

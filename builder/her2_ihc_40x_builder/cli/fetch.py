@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 from her2_ihc_40x import ZENODO_RECORD
 
 from ..zenodo import Progress, fetch_record
+from .arguments import path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "when whole. source.json beside them keeps record, DOI, version, licence and checksums.",
     )
     parser.add_argument("--record", default=ZENODO_RECORD, help="the Zenodo record (%(default)s)")
-    parser.add_argument("--to", type=Path, required=True, help="the folder for the files")
+    parser.add_argument("--to", type=path, required=True, help="the folder for the files")
     parser.add_argument("--only", choices=["wsi", "patch"], help="one of the two variants")
     parser.add_argument("--endpoint", help="another server than zenodo.org; also HER2_IHC_40X_ZENODO")
     parser.set_defaults(run=run)
@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
         for bar in bars.values():
             bar.close()
     print(f"record {fetched.record.id}, doi {fetched.record.doi}, licence {fetched.record.licence or 'unknown'}")
-    for path in fetched.new:
-        print(f"fetched {path}")
-    for path in fetched.kept:
-        print(f"was there {path}")
+    for new in fetched.new:
+        print(f"fetched {new}")
+    for kept in fetched.kept:
+        print(f"was there {kept}")
     print(f"Next: her2-ihc-40x pack {arguments.to} --out her2-ihc-40x")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import pack as packing
-from .arguments import add_license, add_workers, positive
+from .arguments import add_license, add_workers, path, positive
 from .tables import counts_table
 
 
@@ -19,9 +19,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Read the release (the two zips as downloaded, or what was in them) and write each patch once, as "
         "Parquet that plain datasets.load_dataset loads in both configs.",
     )
-    parser.add_argument("release", type=Path, help="the folder that holds the zips or what was in them, or one zip")
-    parser.add_argument("--out", type=Path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
-    parser.add_argument("--slides", type=Path, help="a CSV of patch_id, slide_id; the release itself names no slide")
+    parser.add_argument("release", type=path, help="the folder that holds the zips or what was in them, or one zip")
+    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--slides", type=path, help="a CSV of patch_id, slide_id; the release itself names no slide")
     parser.add_argument(
         "--check",
         choices=["decode", "crc"],
