@@ -58,9 +58,13 @@ def talking(subject: str) -> Iterator[None]:
 
 
 def _plain(error: BaseException) -> str:
-    lines = [str(part).strip().splitlines() for part in (error, error.__cause__) if part is not None]
-    text = "; ".join(line[0] for line in lines if line) or type(error).__name__
+    told = [_first_line(part) for part in (getattr(error, "server_message", None), error, error.__cause__)]
+    text = "; ".join(line for line in told if line) or type(error).__name__
     return re.sub(r"hf_\w+", "hf_...", re.sub(r"\?\S+", "", text))[:500]
+
+
+def _first_line(message: object) -> str:
+    return next(iter(str(message or "").strip().splitlines()), "")
 
 
 # --- What is there ------------------------------------------------------------------------------------------------
