@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import reprlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from huggingface_hub.repocard import metadata_load
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from her2_ihc_40x import CLASSES, ReleaseError
 
@@ -231,13 +233,30 @@ def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     try:
         if path.stat().st_size > _MAX_CARD_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")
-        found = metadata_load(path)
+        found = _read_metadata(path)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         yield Problem(card.FILE_NAME, "metadata in YAML", str(error)[:300] or error.__class__.__name__)
         return
-    for key in sorted(set(expected) | set(found or {}), key=str):
-        if (found or {}).get(key) != expected.get(key):
-            wanted, there = (
-                repr(data.get(key))[:200] if key in data else "no such key" for data in (expected, found or {})
-            )
-            yield Problem(card.FILE_NAME, f"{key}: {wanted}", there)
+    for key in sorted(set(expected) | set(found), key=str):
+        if found.get(key) != expected.get(key):
+            # reprlib: a few aliases in YAML can stand for more text than there is memory.
+            wanted, there = (reprlib.repr(data[key]) if key in data else "no such key" for data in (expected, found))
+            yield Problem(card.FILE_NAME, f"{reprlib.repr(key)}: {wanted}", there)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, as the Hub does; PyYAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_metadata(path: Path) -> dict[Any, Any]:
+    match = REGEX_YAML_BLOCK.search(path.read_text(encoding="utf-8-sig"))
+    metadata = yaml.load(match[2], _StrictLoader) if match else {}  # noqa: S506 (a SafeLoader)
+    if not isinstance(metadata, dict):
+        raise ValueError("no mapping")
+    return metadata
