@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from editions import Spot, contents, plan_slides, write_edition
+from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.shards import Shard, Sides
 from hub_client import HubClient, Ran
@@ -299,6 +300,22 @@ def test_a_corrupt_object_is_found_before_the_tag(lab: Lab, tmp_path: Path, part
         lab.published(folder, "1.0.0")
 
 
+def test_checking_reads_a_row_of_each_file(lab: Lab, tmp_path: Path) -> None:
+    # 48 images of 200 kB in 2 files of one split: a row of each, and a row group for `datasets`.
+    sides = Sides("train", "none")
+    slides = {f"slide-{s}": [Spot(f"{s}_{p}", "0", sides, 100 * s + p) for p in range(24)] for s in range(2)}
+    folder = write_edition(tmp_path / "her2-ihc-40x", slides, size=256)
+    start = len(lab.hub.requests)
+    lab.published(folder, "1.0.0")
+    read: dict[str, int] = {}
+    for request in lab.hub.requests[start:]:
+        if "/resolve/" in request.path and request.path.endswith(".parquet"):
+            read[request.path] = read.get(request.path, 0) + request.sent
+    assert len(read) == 2
+    assert 200_000 < min(read.values()) < 700_000
+    assert sum(read.values()) < 0.75 * sum(shard.bytes for shard in shards_of(folder))
+
+
 def test_a_folder_that_changes_meanwhile_is_not_tagged(lab: Lab, first: Path, second: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(first, tmp_path / "her2-ihc-40x")
     lab.hub.fail("hold", path="/api/repos/create")
@@ -414,6 +431,14 @@ def test_the_token_is_never_shown(lab: Lab, first: Path) -> None:
     assert TOKEN not in told
     for path in lab.repo.resolve("v1.0.0").files:
         assert TOKEN.encode() not in lab.repo.read("v1.0.0", path)
+
+
+@pytest.mark.parametrize("command", ["publish", "verify", "versions", "diff"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert command in capsys.readouterr().out
 
 
 def test_a_relabelled_patch_changes_one_file(lab: Lab, first: Path, tmp_path: Path) -> None:
