@@ -300,6 +300,19 @@ def test_a_corrupt_object_is_found_before_the_tag(lab: Lab, tmp_path: Path, part
         lab.published(folder, "1.0.0")
 
 
+def test_a_corrupt_manifest_is_found_before_the_tag(lab: Lab, first: Path) -> None:
+    lab.hub.fail("hold", path="/revision/")  # asked for once the commit is made
+    lab.client.start(*lab.arguments(first, "1.0.0", "--i-may-share-this"))
+    assert lab.hub.held.wait(60)
+    sha256 = lab.repo.file("main", "manifest.json").sha256
+    lab.repo.rot(sha256)
+    lab.hub.released.set()
+    done = lab.client.end()
+    assert done.code == 1
+    assert f"expected sha256 {sha256}" in done.err
+    assert lab.repo.tags == {}
+
+
 def test_checking_reads_a_row_of_each_file(lab: Lab, tmp_path: Path) -> None:
     # 48 images of 200 kB in 2 files of one split: a row of each, and a row group for `datasets`.
     sides = Sides("train", "none")
@@ -335,6 +348,8 @@ def test_a_pull_request(lab: Lab, first: Path, second: Path) -> None:
     done = lab.published(second, "1.1.0", "--pr")
     assert "--finish 1" in done.out
     assert (lab.repo.refs["main"], list(lab.repo.tags)) == (head, ["v1.0.0"])
+    lab.repo.branch("refs/pr/2", "main")
+    lab.repo.add({"manifest.json": b"of a stranger"}, branch="refs/pr/2")
     again = lab.published(second, "1.1.0", "--pr")
     assert "pull request 1 (it was there already)" in again.out
     assert len(lab.repo.pulls) == 1

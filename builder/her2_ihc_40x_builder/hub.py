@@ -72,7 +72,7 @@ def _first_line(message: object) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A commit of a repo: its files as the Hub declares them, and its manifest, if it is a data set of ours."""
+    """A commit of a repo: its files as the Hub declares them, and its manifest, if that was asked for and is there."""
 
     repo: str
     commit: str
@@ -81,10 +81,16 @@ class Snapshot:
     manifest: Manifest | None
 
 
-def read_snapshot(repo: str, revision: str | None = None) -> Snapshot:
+def read_snapshot(repo: str, revision: str | None = None, *, files_only: bool = False) -> Snapshot:
     """What a revision (by default main) holds.
 
+    Args:
+        repo: namespace/name.
+        revision: a branch, tag or commit.
+        files_only: leave the manifest: nothing is read that a stranger may have written.
+
     Raises:
+        ReleaseError: its manifest is damaged.
         HubError: there is no such repo or revision, or no answer.
     """
     with talking(f"{repo}@{revision or 'main'}"):
@@ -96,7 +102,7 @@ def read_snapshot(repo: str, revision: str | None = None) -> Snapshot:
             for entry in entries
             if isinstance(entry, RepoFile)
         }
-        manifest = _read_manifest(repo, str(info.sha), files)
+        manifest = None if files_only else _read_manifest(repo, str(info.sha), files)
     return Snapshot(repo, str(info.sha), bool(info.private), files, manifest)
 
 

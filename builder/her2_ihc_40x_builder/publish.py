@@ -238,8 +238,8 @@ def _open_pull_request(plan: VersionPlan, head: hub.Snapshot, changes: FileChang
     if not changes:
         raise PublishError(plan.repo, "a change to review", "the same files on main", "Publish without --pr to tag it.")
     for number in hub.pull_requests(plan.repo)[:_RECENT]:
-        there = hub.read_snapshot(plan.repo, f"refs/pr/{number}")
-        if not compare_files(plan.files, there.files, there.manifest):
+        there = hub.read_snapshot(plan.repo, f"refs/pr/{number}", files_only=True)
+        if not compare_files(plan.files, there.files, head.manifest):
             status, _ = hub.pull_request_state(plan.repo, number)
             if status in ("draft", "open"):
                 return Published(there.commit, None, number, was_there=True)
@@ -254,15 +254,15 @@ def _check_and_tag(plan: VersionPlan, commit: str, *, deep: bool) -> Published:
 
 
 def _check_stored(plan: VersionPlan, commit: str, *, deep: bool) -> None:
-    """Whether a commit declares the folder's files, and gives them back."""
-    stored = hub.read_snapshot(plan.repo, commit)
-    changes = compare_files(plan.files, stored.files, stored.manifest)
+    """Whether a commit declares the folder's files, and gives them back: all of them if `deep`, else all but shards."""
+    stored = hub.read_snapshot(plan.repo, commit, files_only=True)
+    changes = compare_files(plan.files, stored.files, plan.manifest)
     if changes or changes.foreign:
         first = min([file.path for file in changes.send] + [*changes.delete, *changes.foreign])
         remedy = "It was not tagged. Leave the folder alone while it is published, and run it again."
         raise hub.HubError(f"{plan.repo}@{commit[:8]}", "the folder's files", f"a difference at {first}", remedy)
     hub.stream_rows(plan.repo, commit, plan.manifest.shards)
+    shards = {shard.path for shard in plan.manifest.shards}
+    hub.hash_files(plan.repo, commit, [file for file in plan.files if deep or file.path not in shards])
     with hub.talking(f"{plan.repo}@{commit[:8]}"):
         check_loading(plan.repo, plan.manifest, commit)
-    if deep:
-        hub.hash_files(plan.repo, commit, plan.files)
