@@ -28,7 +28,7 @@ import pytest
 from hub_answers import Call, Reply, answer
 from hub_store import HubStore, flip
 
-Kind = Literal["status", "drop", "lost", "garble", "rot", "race"]
+Kind = Literal["status", "drop", "lost", "garble", "rot", "race", "hold"]
 
 
 @dataclass
@@ -73,6 +73,7 @@ class HubDouble:
         self.store = HubStore(user, token)
         self.requests: list[Request] = []
         self.faults: list[Fault] = []
+        self.held, self.released = threading.Event(), threading.Event()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -117,7 +118,8 @@ class HubDouble:
             kind: "status": refused with `status`, nothing done. "drop": the connection is cut half way through the
                 request's body, or the answer's if there is none. "lost": done, then cut before the answer.
                 "garble": a bit of the body flips on the way. "rot": a bit of the object flips after the check at PUT.
-                "race": another commit lands on main first.
+                "race": another commit lands on main first. "hold": it is answered only once `released` is set; `held`
+                says that it has come.
             method: only this one; None for any.
             path: a regular expression that is searched in the raw path.
             nth: the first of the matching requests that is hit, counted from now, from 1.
@@ -161,6 +163,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     hub: HubDouble
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for an acknowledgement
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: `HubDouble.requests` is the log."""
@@ -177,6 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
         if "drop" in kinds and has_body:
             self.close_connection = True
             return
+        if "hold" in kinds:
+            self.hub.held.set()
+            self.hub.released.wait(60)
         if "garble" in kinds and body:
             body = flip(body)
         with store.lock:

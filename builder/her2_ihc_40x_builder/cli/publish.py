@@ -1,0 +1,106 @@
+"""`her2-ihc-40x publish`: a data set becomes a version on the Hub."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..changes import Version
+from ..publish import Published, VersionPlan, finish_version, plan_version, publish_version
+from .arguments import add_workers, positive
+
+_SHOWN = 10
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "publish",
+        help="publish a data set to the Hub as a version",
+        description="Verify and load the data set, show what changes on the Hub, send it in one commit, check what the "
+        "Hub then holds (declared hashes, and a row of every file), and only then tag it. The folder is only read. "
+        "After an interruption run it again. The token is the one of `hf auth login`, or HF_TOKEN.",
+    )
+    parser.add_argument("folder", type=Path, help="the data set")
+    parser.add_argument("--repo", required=True, metavar="NAMESPACE/NAME", help="the data set's repo on the Hub")
+    parser.add_argument(
+        "--version", type=_version, required=True, metavar="X.Y.Z", help="newer than all that are there"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check and show, change nothing")
+    parser.add_argument("--deep", action="store_true", help="download and hash every file before the tag")
+    parser.add_argument("--private", action="store_true", help="make a new repo private; one that is there must be")
+    parser.add_argument(
+        "--i-may-share-this", action="store_true", help="your word that consent and licence allow publishing it"
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--pr", action="store_true", help="open a pull request for review, do not tag")
+    way.add_argument("--finish", type=positive, metavar="PR", help="check that merged pull request, then tag")
+    add_workers(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the plan, and carry it out."""
+    plan = plan_version(arguments.folder, arguments.repo, arguments.version, workers=arguments.workers)
+    print("\n".join(_show(plan)), flush=True)
+    if arguments.dry_run:
+        print("Nothing was sent: --dry-run")
+        return 0
+    if arguments.finish:
+        print(_done(plan, finish_version(plan, arguments.finish, deep=arguments.deep)))
+        return 0
+    done = publish_version(
+        plan,
+        may_share=arguments.i_may_share_this,
+        private=arguments.private,
+        deep=arguments.deep,
+        pull_request=arguments.pr,
+    )
+    print(_done(plan, done))
+    return 0
+
+
+def _show(plan: VersionPlan) -> Iterator[str]:
+    where = "a repo that will be made" if plan.head is None else f"{plan.head.commit[:8]}"
+    yield f"{plan.folder} as {plan.version.tag} of {plan.repo}, compared with {where}"
+    yield f"the last version is {plan.last.tag if plan.last else 'none'}"
+    units = plan.units
+    for kind, files, names in (
+        ("added", [file.path for file in plan.changes.add], units.added),
+        ("changed", [file.path for file in plan.changes.change], units.changed),
+        ("removed", plan.changes.delete, units.removed),
+    ):
+        yield f"{kind}: {len(files)} files{_some(files)}"
+        yield f"{kind}: {len(names)} slides or blocks{_some(names)}"
+    for change in plan.counts:
+        yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
+    for path in plan.changes.foreign:
+        yield f"not of this data set, but below data/: {path}"
+    yield f"bytes to send: {plan.bytes_to_send}"
+    yield f"digest {plan.manifest.digest}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f" ({', '.join(names[:_SHOWN])}{more})" if names else ""
+
+
+def _done(plan: VersionPlan, done: Published) -> str:
+    before = " (it was there already)" if done.was_there else ""
+    if done.tag is None:
+        return (
+            f"pull request {done.pull_request}{before}. After its merge: her2-ihc-40x publish {plan.folder} "
+            f"--repo {plan.repo} --version {plan.version} --finish {done.pull_request}"
+        )
+    return (
+        f"published {done.tag}{before}: commit {done.commit}\n"
+        f'load_dataset("{plan.repo}", "wsi_split", revision="{done.tag}")'
+    )
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
