@@ -38,4 +38,4 @@ $(VENV)/dev.done: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 clean:
-	rm -rf .venv* dist her2-ihc-40x-demo .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* dist her2-ihc-40x-demo her2-ihc-40x-demo-slides .mypy_cache .ruff_cache .hypothesis

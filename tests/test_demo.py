@@ -12,6 +12,7 @@ from PIL import Image
 from her2_ihc_40x import open_release
 from her2_ihc_40x_builder import demo
 from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.demo_checks import DemoError
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.release_twin import TwinPatch, write_twin
@@ -46,6 +47,6 @@ def test_a_wrong_step_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         write_twin(root, patches[1:], image)
 
     monkeypatch.setattr(demo, "write_twin", lossy)
-    with pytest.raises(demo.DemoError, match="the patches that were drawn"):
+    with pytest.raises(DemoError, match="the patches that were drawn"):
         demo.run_demo(tmp_path / "demo", scale=0.0005, workers=1, say=print)
     assert list(tmp_path.iterdir()) == []

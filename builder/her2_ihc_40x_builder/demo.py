@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
 from PIL import Image
-from tqdm.auto import tqdm
 
-from her2_ihc_40x import CLASSES, CONFIGS, Her2Error
+from her2_ihc_40x import CONFIGS
 
 from .contact_sheet import draw_contact_sheet
+from .demo_checks import check_load, example_patches
 from .drawing import draw_patch
 from .manifest import Manifest, is_ours
 from .pack import PackOptions, pack_release
@@ -28,11 +28,6 @@ SHARDS = "her2-ihc-40x"
 RELEASE = "release"
 SHEET = "contact-sheet.png"
 SCALE = 0.006
-_SHEET_COLUMNS = 6
-
-
-class DemoError(Her2Error, RuntimeError):
-    """A step of the demo gave something else than it had to."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +68,10 @@ def run_demo(folder: Path, *, scale: float = SCALE, workers: int | None = None, 
         cache = tree.parent / "scratch" / "cache"
         for config in CONFIGS:
             say(f"Loading {config}: map-style and streaming")
-            _check_load(tree / SHARDS, config, plan, cache)
+            check_load(tree / SHARDS, config, _expected(plan, config), cache)
         stream = datasets.load_dataset(str(tree / SHARDS), "wsi_split", split="train", streaming=True)
         batch = next(iter(stream.batch(batch_size=4)))
-        draw_contact_sheet(_examples(tree / SHARDS)).save(tree / SHEET)
+        draw_contact_sheet(example_patches(tree / SHARDS)).save(tree / SHEET)
     return Demo(manifest, batch)
 
 
@@ -96,32 +91,6 @@ def _draw(patch: TwinPatch) -> bytes:
     return file.getvalue()
 
 
-def _check_load(shards: Path, config: str, plan: list[TwinPatch], cache: Path) -> None:
-    """Load a config both ways and compare the counts, and that no patch is lost or doubled, with the plan."""
+def _expected(plan: list[TwinPatch], config: str) -> Counter[tuple[str, str]]:
     sides = [(patch.patch_side if config == "patch_split" else patch.wsi_side, patch.label) for patch in plan]
-    expected = Counter((side, label) for side, label in sides if side != "none")
-    mapped = datasets.load_dataset(str(shards), config, cache_dir=str(cache))
-    streamed = datasets.load_dataset(str(shards), config, streaming=True)
-    for name, loaded in (("map-style", mapped), ("streaming", streamed)):
-        seen = list(_rows(loaded))
-        found = Counter((split, CLASSES[row["label"]]) for split, row in seen)
-        if found != expected or len({row["patch_id"] for _, row in seen}) != len(seen):
-            raise DemoError(f"{config}, {name}", f"the patches that were drawn, {expected}", str(found), "Report this.")
-
-
-def _rows(loaded: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    for split, dataset in loaded.items():
-        for row in tqdm(dataset, desc=f"Reading {split}", unit="patch", disable=None):
-            if row["image"].convert("RGB").size != (1024, 1024):
-                raise DemoError(row["patch_id"], "1024 x 1024 pixels", str(row["image"].size), "Report this.")
-            yield split, row
-
-
-def _examples(shards: Path) -> dict[str, list[Image.Image]]:
-    rows: dict[str, list[Image.Image]] = defaultdict(list)
-    for split in datasets.load_dataset(str(shards), "wsi_split", streaming=True).values():
-        for row in split:
-            images = rows[CLASSES[row["label"]]]
-            if len(images) < _SHEET_COLUMNS:
-                images.append(row["image"])
-    return {label: rows[label] for label in CLASSES}
+    return Counter((side, label) for side, label in sides if side != "none")
