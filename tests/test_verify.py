@@ -199,7 +199,7 @@ BOMB = "---\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] 
         BOMB,
         BOMB.replace("a29", "configs"),
         "---\na: &a [*a]\n---\n",
-        "---\n" + "[" * 5000 + "\n---\n",
+        "---\n" + "[" * 2000 + "\n---\n",
         "---\n- x\n---\n",
         "\0",
     ],

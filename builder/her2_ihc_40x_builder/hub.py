@@ -58,7 +58,9 @@ def talking(subject: str) -> Iterator[None]:
 
 
 def _plain(error: BaseException) -> str:
-    told = [_first_line(part) for part in (getattr(error, "server_message", None), error, error.__cause__)]
+    status = f"HTTP {_status(error)}" if isinstance(error, HfHubHTTPError) else None
+    parts = (status, getattr(error, "server_message", None), error, error.__cause__)
+    told = [_first_line(part).rstrip(":") for part in parts]
     text = "; ".join(line for line in told if line) or type(error).__name__
     return re.sub(r"hf_\w+", "hf_...", re.sub(r"\?\S+", "", text))[:500]
 

@@ -31,6 +31,9 @@ _TOOLS = re.compile(r"\.gitattributes|\.git/.*|\.cache/huggingface/.*")
 _SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
 _MAX_CARD_BYTES = 10 << 20
 _CHUNK = 1 << 20
+# A few aliases in YAML can stand for more text than there is memory.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -239,9 +242,8 @@ def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         return
     for key in sorted(set(expected) | set(found), key=str):
         if found.get(key) != expected.get(key):
-            # reprlib: a few aliases in YAML can stand for more text than there is memory.
-            wanted, there = (reprlib.repr(data[key]) if key in data else "no such key" for data in (expected, found))
-            yield Problem(card.FILE_NAME, f"{reprlib.repr(key)}: {wanted}", there)
+            wanted, there = (_SHORT.repr(data[key]) if key in data else "no such key" for data in (expected, found))
+            yield Problem(card.FILE_NAME, f"{_SHORT.repr(key)}: {wanted}", there)
 
 
 class _StrictLoader(yaml.SafeLoader):
