@@ -15,7 +15,7 @@ from ..errors import MissingExtraError
 from . import build, demo, doctor, fetch, pack, plan
 
 _COMMANDS = (fetch, pack, plan, build, demo, doctor)
-_BUILD_EXTRA = ("cv2", "defusedxml", "openslide", "shapely", "simplejpeg", "tifffile")
+_BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from .. import demo
-from .tables import counts_table
+from ..summary import counts_table
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
