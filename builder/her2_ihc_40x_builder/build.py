@@ -20,7 +20,7 @@ from .hue import HueVerdict, references_to_json
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
 from .manifest import FILE_NAME, Manifest, count_labels, read_manifest
-from .parallel import default_workers, run_tasks
+from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .plan import BuildPlan, SlidePlan, plan_build
 from .references import HueDecision, decide_hue
@@ -84,13 +84,16 @@ def build_dataset(
     target = _stain_target(parameters)
     earlier = _earlier(out)
     same = earlier is not None and earlier.parameters == told
-    with staged_folder(out, overwrite=overwrite or same, is_ours=_is_built, keep=True) as tree:
+    with (
+        staged_folder(out, overwrite=overwrite or same, is_ours=_is_built, keep=True) as tree,
+        Processes(workers) as processes,
+    ):
         journal = tree.parent / "units"
         candidates = [*noted(journal, tree), *(published(earlier, out) if earlier else ())]
         plan = plan_build(inputs, parameters)
         entries = {one.unit: one.entry for one in reversed(candidates)}
-        plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, workers))
-        hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, workers)
+        plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes))
+        hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, processes)
         tasks = [
             UnitTask(_cut_task(slide, tree, surveys[slide.slide_id], hue, target, parameters), survey, journal)
             for slide in plan.slides
@@ -98,7 +101,7 @@ def build_dataset(
         ]
         made = adopt(candidates, {task.unit: task.inputs for task in tasks}, tree)
         reused = tuple(sorted(made))
-        failed = _make([task for task in tasks if task.unit not in made], made, workers, say)
+        failed = _make([task for task in tasks if task.unit not in made], made, processes, say)
         plan = replace(plan, quarantined=dict(sorted({**plan.quarantined, **failed}.items())))
         manifest = _manifest(plan, made, hue, told, licence)
         _check_not_empty(inputs, plan, manifest)
@@ -177,11 +180,11 @@ def _cut_task(
 
 
 def _make(
-    tasks: Sequence[UnitTask], made: dict[str, Finished], workers: int, say: Callable[[str], None]
+    tasks: Sequence[UnitTask], made: dict[str, Finished], workers: Processes, say: Callable[[str], None]
 ) -> dict[str, Her2Error]:
     """Cut slides and add them to `made`; returns the errors of the others."""
     # Cores that slides leave over work within a slide.
-    threads = max(1, workers // max(1, len(tasks)))
+    threads = max(1, workers.count // max(1, len(tasks)))
     results = run_tasks(
         make_unit,
         [replace(task, cut=replace(task.cut, threads=threads)) for task in tasks],
@@ -244,7 +247,7 @@ def _check_not_empty(inputs: BuildInputs, plan: BuildPlan, manifest: Manifest) -
         reasons = Counter(drop["reason"] for unit in manifest.units.values() for drop in unit["dropped"])
         found = ", ".join(f"{count} windows dropped for {reason}" for reason, count in sorted(reasons.items()))
         remedy = "; ".join(plan.warnings) or "Check the paths of slides and regions."
-    raise SlideError(str(inputs.slides), "a slide with a label and a region", found or "no window", remedy)
+    raise SlideError(str(inputs.slides), "a window that becomes a patch", found or "no window", remedy)
 
 
 def _drop_strangers(tree: Path, manifest: Manifest) -> None:

@@ -138,6 +138,11 @@ def read_patches(slide: Slide, plan: SlidePlan, patch_size: int) -> Iterator[tup
         start = stop
 
 
+def read_patch(slide: Slide, patch: PlannedPatch, patch_size: int) -> NDArray[np.uint8]:
+    """Read one window, as `read_patches` gives it."""
+    return _resampled(slide.read_region(patch.box), patch_size)
+
+
 def _resampled(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if pixels.shape[:2] == (size, size):
         return pixels

@@ -21,13 +21,18 @@ from .slide_files import SlideFile, SlideListing
 from .slides import Slide, open_slide
 
 #: Slides that are held open at a time while crops are placed.
-_HELD = 4
+HELD = 4
 
 
 class HeldSlides:
-    """Slides that are held open, a few at a time; a context manager."""
+    """Slides that are held open, a few at a time; a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int = HELD) -> None:
+        self._count = count
         self._open: OrderedDict[Path, Slide] = OrderedDict()
 
     def __enter__(self) -> HeldSlides:
@@ -47,7 +52,7 @@ class HeldSlides:
         """
         if path not in self._open:
             self._open[path] = open_slide(path)
-            if len(self._open) > _HELD:
+            if len(self._open) > self._count:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(path)
         return self._open[path]

@@ -24,80 +24,20 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def run_tasks(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    *,
-    workers: int,
-    label: str,
-    unit: str,
-    weight: Callable[[Task], int] = lambda task: 1,
-    threads: bool = False,
-    done: Callable[[Task, Result], None] = lambda task, result: None,
-    killed: Callable[[Task], Result] | None = None,
-) -> list[Result]:
-    """Call `function` on every task, with a progress bar where there is a terminal.
+class Processes:
+    """Worker processes, started when they are needed; a context manager. They may serve several `run_tasks` in turn.
+
+    Each is alone in its pool: when one is killed, it is known which task it had.
 
     Args:
-        function: at the top level of a module, so that a worker can import it.
-        tasks: picklable.
-        workers: processes; 1 runs here, without any, and so does a single task unless `killed` is given.
-        label: what the bar says.
-        unit: what is counted.
-        weight: how many of them a task is.
-        done: is told each result as it comes.
-        threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
-        killed: gives the result of a task whose process is killed from outside (for want of memory, or by a fault in a
-            C library) twice, the second time with no other beside it; None makes the first an error.
-
-    Raises:
-        Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside, and there is no `killed`.
+        count: how many there may be.
     """
-    with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
-        results: dict[int, Result] = {}
 
-        def finish(position: int, result: Result) -> None:
-            results[position] = result
-            bar.update(weight(tasks[position]))
-            done(tasks[position], result)
-
-        if workers <= 1 or (len(tasks) <= 1 and killed is None):
-            for position, task in enumerate(tasks):
-                finish(position, function(task))
-            return [results[position] for position in range(len(tasks))]
-        call = function if threads else stack.enter_context(_Processes()).caller(function)
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(workers, len(tasks)))))
-        futures = [pool.submit(call, task) for task in tasks]
-        stack.callback(_cancel, futures)
-        victims = []
-        for position in _as_done(futures):
-            try:
-                finish(position, futures[position].result())
-            except BrokenProcessPool as error:
-                if killed is None:
-                    raise OutputError(
-                        label,
-                        "workers that run to their end",
-                        "one that was killed",
-                        "Give fewer --workers: it may have run out of memory.",
-                    ) from error
-                victims.append(position)
-        for position in sorted(victims):
-            try:
-                finish(position, call(tasks[position]))
-            except BrokenProcessPool:
-                finish(position, killed(tasks[position]))  # type: ignore[misc]
-        return [results[position] for position in range(len(tasks))]
-
-
-class _Processes:
-    """Worker processes, each alone in its pool: when one is killed, it is known which task it had."""
-
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self.count = count
         self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
-    def __enter__(self) -> _Processes:
+    def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -124,6 +64,75 @@ class _Processes:
         except Empty:
             # Spawned, not forked: a fork copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
             return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int | Processes,
+    label: str,
+    unit: str,
+    weight: Callable[[Task], int] = lambda task: 1,
+    threads: bool = False,
+    done: Callable[[Task, Result], None] = lambda task, result: None,
+    killed: Callable[[Task], Result] | None = None,
+) -> list[Result]:
+    """Call `function` on every task, with a progress bar where there is a terminal.
+
+    Args:
+        function: at the top level of a module, so that a worker can import it.
+        tasks: picklable.
+        workers: how many processes, or those to use; 1 runs here, without any, and so does a single task unless
+            `killed` is given.
+        label: what the bar says.
+        unit: what is counted.
+        weight: how many of them a task is.
+        done: is told each result as it comes.
+        threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
+        killed: gives the result of a task whose process is killed from outside (for want of memory, or by a fault in a
+            C library) twice, the second time with no other beside it; None makes the first an error.
+
+    Raises:
+        Whatever `function` raised first; tasks that have not begun are dropped then.
+        OutputError: a worker was killed from outside, and there is no `killed`.
+    """
+    with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
+        results: dict[int, Result] = {}
+
+        def finish(position: int, result: Result) -> None:
+            results[position] = result
+            bar.update(weight(tasks[position]))
+            done(tasks[position], result)
+
+        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
+        if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
+            for position, task in enumerate(tasks):
+                finish(position, function(task))
+            return [results[position] for position in range(len(tasks))]
+        call = function if threads else processes.caller(function)
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
+        futures = [pool.submit(call, task) for task in tasks]
+        stack.callback(_cancel, futures)
+        victims = []
+        for position in _as_done(futures):
+            try:
+                finish(position, futures[position].result())
+            except BrokenProcessPool as error:
+                if killed is None:
+                    raise OutputError(
+                        label,
+                        "workers that run to their end",
+                        "one that was killed",
+                        "Give fewer --workers: it may have run out of memory.",
+                    ) from error
+                victims.append(position)
+        for position in sorted(victims):
+            try:
+                finish(position, call(tasks[position]))
+            except BrokenProcessPool:
+                finish(position, killed(tasks[position]))  # type: ignore[misc]
+        return [results[position] for position in range(len(tasks))]
 
 
 def _cancel(futures: Sequence[Future[Result]]) -> None:

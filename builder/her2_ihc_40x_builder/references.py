@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .cut import HueRule, read_patches
+from .cut import HueRule, read_patch, read_patches
 from .errors import SlideError
 from .geometry import Box
+from .heads import HeldSlides
 from .hue import (
     LEAST_SLIDES,
     REFERENCES,
@@ -25,8 +26,9 @@ from .hue import (
     similarity,
 )
 from .manifest import Manifest, read_manifest
-from .parallel import run_tasks
+from .parallel import Processes, run_tasks
 from .parameters import BuildParameters, digest_of
+from .pixels import Rgb
 from .plan import SlidePlan
 from .slides import open_slide
 from .survey import Survey
@@ -70,7 +72,7 @@ def decide_hue(
     parameters: BuildParameters,
     previous: Path | None,
     earlier: Manifest | None,
-    workers: int,
+    workers: Processes,
 ) -> HueDecision:
     """Choose reference patches, measure them, and decide class by class whether the filter may drop.
 
@@ -83,7 +85,7 @@ def decide_hue(
         parameters: of the build.
         previous: a data set whose references, and verdicts with the same options, stay.
         earlier: a data set of an earlier run; what it decided on the same inputs is not measured again.
-        workers: processes.
+        workers: that measure.
     """
     if parameters.hue_filter == "off":
         return HueDecision((), {}, "", parameters.hue_threshold)
@@ -212,21 +214,19 @@ def _find_reference(task: _ReferenceTask) -> HueReference | None:
         for patch in slide.patches
         if slide.wsi_side == side and patch.label == task.label
     }
-    for patch_id in _order(task, list(by_id)):
-        slide_plan, patch = by_id[patch_id]
-        try:
-            with open_slide(slide_plan.path) as slide:
-                alone = replace(slide_plan, patches=(patch,))
-                _, pixels = next(read_patches(slide, alone, task.parameters.patch_size))
-        except SlideError:
-            continue
-        white = task.surveys[slide_plan.slide_id].white
-        if white and tissue_fraction(pixels, white, slide_plan.mpp) < task.parameters.min_tissue:
-            continue
-        chosen.append(patch_id)
-        histograms.append(hue_histogram(pixels))
-        if len(chosen) == REFERENCES:
-            break
+    with HeldSlides() as held:
+        for patch_id in _order(task, list(by_id)):
+            plan, patch = by_id[patch_id]
+            try:
+                pixels = read_patch(held.get(plan.path), patch, task.parameters.patch_size)
+            except SlideError:
+                continue
+            if not _has_tissue(pixels, plan, task.surveys[plan.slide_id], task.parameters):
+                continue
+            chosen.append(patch_id)
+            histograms.append(hue_histogram(pixels))
+            if len(chosen) == REFERENCES:
+                break
     return HueReference.of(task.label, chosen, histograms, task.split) if chosen else None
 
 
@@ -257,7 +257,7 @@ def _measure(
     surveys: Mapping[str, Survey],
     references: Sequence[HueReference],
     parameters: BuildParameters,
-    workers: int,
+    workers: Processes,
 ) -> dict[str, list[float]]:
     """Similarities of every patch with tissue, of the classes that could lose any."""
     if parameters.hue_filter != "drop":
@@ -292,12 +292,13 @@ def _measure_slide(task: _MeasureTask) -> list[tuple[str, float]]:
         with open_slide(task.slide.path) as slide:
             for patch, pixels in read_patches(slide, task.slide, task.parameters.patch_size):
                 reference = task.references.get(patch.label)
-                white = task.survey.white
-                if reference is None or (
-                    white and tissue_fraction(pixels, white, task.slide.mpp) < task.parameters.min_tissue
-                ):
+                if reference is None or not _has_tissue(pixels, task.slide, task.survey, task.parameters):
                     continue
                 found.append((patch.label, similarity(hue_histogram(pixels), reference)))
     except SlideError:
         return []  # as above
     return found
+
+
+def _has_tissue(pixels: Rgb, slide: SlidePlan, survey: Survey, parameters: BuildParameters) -> bool:
+    return survey.white is None or tissue_fraction(pixels, survey.white, slide.mpp) >= parameters.min_tissue

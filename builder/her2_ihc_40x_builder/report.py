@@ -55,7 +55,7 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
             _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
             for number, slide in enumerate(result.plan.slides)
         ]
-        failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide")
+        failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide", threads=True)
         notes = {overlay.slide.slide_id: error for overlay, error in zip(overlays, failed, strict=True) if error}
         write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
         write_text(tree / MARK, _page(result, overlays, notes))

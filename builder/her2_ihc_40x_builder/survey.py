@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .errors import Her2Error, SlideError
-from .parallel import run_tasks
+from .parallel import Processes, run_tasks
 from .parameters import digest_of
 from .plan import SlidePlan
 from .regions import Area
@@ -49,7 +49,7 @@ class Survey:
 
 
 def survey_slides(
-    slides: Sequence[SlidePlan], white: White | None, entries: Mapping[str, Mapping[str, Any]], workers: int
+    slides: Sequence[SlidePlan], white: White | None, entries: Mapping[str, Mapping[str, Any]], workers: Processes
 ) -> dict[str, Survey | Her2Error]:
     """Find the white point of each slide outside its regions, or why the slide cannot be read.
 
@@ -57,7 +57,7 @@ def survey_slides(
         slides: what to look at.
         white: the glass of every slide, where the user gave it.
         entries: slide -> what an earlier manifest says of it; where it was the same, it is not looked at again.
-        workers: processes.
+        workers: that look.
     """
     found: dict[str, Survey | Her2Error] = {}
     tasks = []
