@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ os.environ.pop("HER2_IHC_40X", None)
 import datasets  # noqa: E402
 import pytest  # noqa: E402
 
+from drawn_slides import Cohort, build, draw_cohort  # noqa: E402
 from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
 from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
 from hub_double import hub  # noqa: E402, F401 (a fixture)
@@ -56,6 +58,27 @@ def shards(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
     """The small release, packed, in a folder named as users name it."""
     out = tmp_path_factory.mktemp("packed") / "her2-ihc-40x"
     pack_release(release, out, PackOptions(subset=True, image_size=SIZE, workers=1))
+    return out
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Four small slides of three classes with their regions; nobody may change them."""
+    return draw_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture
+def own_cohort(cohort: Cohort, tmp_path: Path) -> Cohort:
+    """A copy of the slides, to be changed."""
+    shutil.copytree(cohort.root, tmp_path / "cohort")
+    return Cohort(tmp_path / "cohort")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, cohort: Cohort) -> Path:
+    """The slides built with pixels as scanned; nobody may change it."""
+    out = tmp_path_factory.mktemp("built") / "her2-ihc-40x"
+    build(cohort, out, intensity="none")
     return out
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +46,66 @@ def test_an_error_comes_through_whole(workers: int) -> None:
     assert caught.value.subject == "three"
 
 
+def test_the_task_that_kills_its_worker_is_told_from_the_others() -> None:
+    assert run_tasks(die_at_three, [2, 3, 4], workers=2, label="", unit="", killed=lambda number: -number) == [2, -3, 4]
+
+
+def die_once(mark: Path) -> str:
+    if not mark.exists():
+        mark.write_text("killed")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def test_a_killed_task_has_a_second_chance_and_never_takes_this_process_along(tmp_path: Path) -> None:
+    assert run_tasks(die_once, [tmp_path / "mark"], workers=2, label="", unit="", killed=lambda mark: "lost") == [
+        "done"
+    ]
+
+
 def test_a_killed_worker_is_reported() -> None:
     with pytest.raises(OutputError, match="killed"):
         run_tasks(die_at_three, range(9), workers=2, label="Packing", unit="")
+
+
+ORPHANS = """
+import os, sys, time
+from pathlib import Path
+from her2_ihc_40x_builder.parallel import run_tasks
+from orphans import linger
+if __name__ == "__main__":
+    run_tasks(linger, [sys.argv[1]] * 2, workers=2, label="", unit="")
+"""
+LINGER = """
+import os, time
+from pathlib import Path
+
+def linger(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+"""
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(ORPHANS)
+    (tmp_path / "orphans.py").write_text(LINGER)
+    (tmp_path / "pids").mkdir()
+    main = subprocess.Popen([sys.executable, str(tmp_path / "main.py"), str(tmp_path / "pids")])
+    while len(list((tmp_path / "pids").iterdir())) < 2:
+        assert main.poll() is None
+        time.sleep(0.05)
+    main.kill()
+    main.wait()
+    pids = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a worker goes on without its parent"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

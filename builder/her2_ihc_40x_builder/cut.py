@@ -18,7 +18,7 @@ from her2_ihc_40x import CLASSES, FEATURES
 
 from .dab import dab_density
 from .encode import Encoding
-from .errors import Her2Error
+from .errors import Her2Error, ImageError
 from .geometry import Box
 from .hue import HueReference, hue_histogram, keeps, similarity
 from .intensity import Intensity
@@ -68,7 +68,11 @@ class CutTask:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A window that became no patch, and why: "tissue" or "hue", with the figure."""
+    """A window that became no patch, and why, with the figure.
+
+    Reasons: "tissue" (its share), "hue" (the similarity), "stain" (the share of tissue; too little staining for the
+    normalisation that was asked for).
+    """
 
     patch_id: str
     label: str
@@ -134,6 +138,11 @@ def read_patches(slide: Slide, plan: SlidePlan, patch_size: int) -> Iterator[tup
         start = stop
 
 
+def read_patch(slide: Slide, patch: PlannedPatch, patch_size: int) -> NDArray[np.uint8]:
+    """Read one window, as `read_patches` gives it."""
+    return _resampled(slide.read_region(patch.box), patch_size)
+
+
 def _resampled(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if pixels.shape[:2] == (size, size):
         return pixels
@@ -173,7 +182,10 @@ def _make(task: CutTask, patch: PlannedPatch, pixels: NDArray[np.uint8]) -> _Mad
     likeness = None if rule is None else similarity(hue_histogram(pixels), rule.reference)
     if rule is not None and likeness is not None and rule.drops and not keeps(likeness, rule.threshold):
         return Dropped(patch_id, patch.label, "hue", likeness)
-    scaled = task.intensity.apply(pixels)
+    try:
+        scaled = task.intensity.apply(pixels)
+    except ImageError:  # of the stain normalisers alone: the patch has too little stain to fit
+        return Dropped(patch_id, patch.label, "stain", tissue or 0.0)
     dab = None if task.white is None else dab_density(pixels, task.white).p99
     data = task.encoding.encode(scaled)
     row: dict[str, Any] = dict.fromkeys(FEATURES)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from her2_ihc_40x import ReleaseError
-
-from .manifest import read_manifest
+from .manifest import Manifest
 from .shards import Shard, file_stem
 
 
@@ -22,22 +21,25 @@ class Finished:
     """A unit that is done.
 
     Args:
+        unit: its name.
         root: the folder that its files are in.
         shards: its files.
         entry: what the manifest says of it; `inputs` is the digest of all that it was made of.
     """
 
+    unit: str
     root: Path
     shards: tuple[Shard, ...]
     entry: Mapping[str, Any]
 
 
-def record(journal: Path, unit: str, finished: Finished) -> None:
+def record(journal: Path, finished: Finished) -> None:
     """Note that a unit is done; the note appears whole or not at all."""
     journal.mkdir(parents=True, exist_ok=True)
-    target = journal / f"{file_stem(unit)}.json"
+    target = journal / f"{file_stem(finished.unit)}.json"
     part = target.with_suffix(".part")
-    content = {"unit": unit, "shards": [asdict(shard) for shard in finished.shards], "entry": finished.entry}
+    shards = [asdict(shard) for shard in finished.shards]
+    content = {"unit": finished.unit, "shards": shards, "entry": finished.entry}
     with part.open("w", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
@@ -45,43 +47,49 @@ def record(journal: Path, unit: str, finished: Finished) -> None:
     part.replace(target)
 
 
-def finished_units(journal: Path, tree: Path, earlier: Path) -> dict[str, Finished]:
-    """Units that an interrupted run noted in `journal`, with files in `tree`, and those of a data set `earlier`.
-
-    A note or a manifest that cannot be read counts as none: its units are made again.
-    """
-    found: dict[str, Finished] = {}
-    try:
-        manifest = read_manifest(earlier)
-    except ReleaseError:
-        manifest = None
-    if manifest is not None:
-        for unit, entry in manifest.units.items():
-            found[unit] = Finished(earlier, tuple(s for s in manifest.shards if s.unit == unit), entry)
+def noted(journal: Path, tree: Path) -> Iterator[Finished]:
+    """Units that an interrupted run noted in `journal`, with files in `tree`; a note that cannot be read is none."""
     for note in sorted(journal.glob("*.json")):
         try:
             content = json.loads(note.read_bytes())
             shards = tuple(Shard(**shard) for shard in content["shards"])
-            found[content["unit"]] = Finished(tree, shards, content["entry"])
+            yield Finished(str(content["unit"]), tree, shards, dict(content["entry"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return found
 
 
-def adopt(finished: Finished, inputs: str, tree: Path) -> bool:
-    """Take over a unit's files into `tree` if it was made of the same inputs and every file has its hash."""
-    if finished.entry.get("inputs") != inputs:
-        return False
-    for shard in finished.shards:
-        if not _is_whole(finished.root / shard.path, shard):
-            return False
-    if finished.root != tree:
-        for shard in finished.shards:
-            target = tree / shard.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            _link(finished.root / shard.path, target)
-    return True
+def published(manifest: Manifest, root: Path) -> Iterator[Finished]:
+    """Units of a data set that is there already."""
+    for unit, entry in manifest.units.items():
+        yield Finished(unit, root, tuple(shard for shard in manifest.shards if shard.unit == unit), entry)
+
+
+def adopt(candidates: Iterable[Finished], inputs: Mapping[str, str], tree: Path) -> dict[str, Finished]:
+    """Take over into `tree` the files of each unit that was made of the same inputs, if every file has its hash.
+
+    Args:
+        candidates: the first that fits is taken.
+        inputs: unit -> digest of what it is to be made of.
+        tree: the new data set's root.
+    """
+    adopted: dict[str, Finished] = {}
+    for one in candidates:
+        wanted = inputs.get(one.unit)
+        if wanted is None or one.unit in adopted or one.entry.get("inputs") != wanted:
+            continue
+        if not all(_is_own(shard, one.unit) and _is_whole(one.root / shard.path, shard) for shard in one.shards):
+            continue
+        if one.root != tree:
+            for shard in one.shards:
+                _link(one.root / shard.path, tree / shard.path)
+        adopted[one.unit] = one
+    return adopted
+
+
+def _is_own(shard: Shard, unit: str) -> bool:
+    """Whether a path is one that the unit's files have: nothing else is read or written, whatever a manifest says."""
+    name = rf"data/wsi_\w+/patch_\w+/{re.escape(file_stem(unit))}(\.part-\d+)?\.parquet"
+    return re.fullmatch(name, shard.path) is not None
 
 
 def _is_whole(path: Path, shard: Shard) -> bool:
@@ -99,6 +107,8 @@ def _is_whole(path: Path, shard: Shard) -> bool:
 
 def _link(source: Path, target: Path) -> None:
     """A second name for the same bytes, which nobody writes to again; a copy where the file system has no links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
     try:
         os.link(source, target)
     except OSError:

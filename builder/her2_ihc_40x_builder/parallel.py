@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from tqdm.auto import tqdm
@@ -22,66 +26,134 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+class Processes:
+    """Worker processes, started when they are needed; a context manager. They may serve several `run_tasks` in turn.
+
+    Each is alone in its pool: when one is killed, it is known which task it had.
+
+    Args:
+        count: how many there may be.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while not self._idle.empty():
+            self._idle.get().shutdown()
+
+    def caller(self, function: Callable[[Task], Result]) -> Callable[[Task], Result]:
+        """Return `function` as run in a worker process, from a thread that waits for it."""
+
+        def call(task: Task) -> Result:
+            process = self._process()
+            future = process.submit(function, task)
+            if isinstance(future.exception(), BrokenProcessPool):
+                process.shutdown()
+            else:
+                self._idle.put(process)
+            return future.result()
+
+        return call
+
+    def _process(self) -> ProcessPoolExecutor:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            # Spawned, not forked: a fork copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
+            context = multiprocessing.get_context("spawn")
+            return ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+
+
 def run_tasks(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     *,
-    workers: int,
+    workers: int | Processes,
     label: str,
     unit: str,
     weight: Callable[[Task], int] = lambda task: 1,
     threads: bool = False,
     done: Callable[[Task, Result], None] = lambda task, result: None,
+    killed: Callable[[Task], Result] | None = None,
 ) -> list[Result]:
     """Call `function` on every task, with a progress bar where there is a terminal.
 
     Args:
         function: at the top level of a module, so that a worker can import it.
         tasks: picklable.
-        workers: processes; 1 runs here, without any.
+        workers: how many processes, or those to use; 1 runs here, without any, and so does a single task unless
+            `killed` is given.
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
         done: is told each result as it comes.
         threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
+        killed: gives the result of a task whose process is killed from outside (for want of memory, or by a fault in a
+            C library) twice, the second time with no other beside it; None makes the first an error.
 
     Raises:
         Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside, for example for want of memory.
+        OutputError: a worker was killed from outside, and there is no `killed`.
     """
-    with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar:
-        if workers <= 1 or len(tasks) <= 1:
-            results = []
-            for task in tasks:
-                results.append(function(task))
-                bar.update(weight(task))
-                done(task, results[-1])
-            return results
-        with _executor(min(workers, len(tasks)), threads=threads) as pool:
-            futures = [pool.submit(function, task) for task in tasks]
+    with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
+        results: dict[int, Result] = {}
+
+        def finish(position: int, result: Result) -> None:
+            results[position] = result
+            bar.update(weight(tasks[position]))
+            done(tasks[position], result)
+
+        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
+        if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
+            for position, task in enumerate(tasks):
+                finish(position, function(task))
+            return [results[position] for position in range(len(tasks))]
+        call = function if threads else processes.caller(function)
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
+        futures = [pool.submit(call, task) for task in tasks]
+        stack.callback(_cancel, futures)
+        victims = []
+        for position in _as_done(futures):
             try:
-                for position in _as_done(futures):
-                    result = futures[position].result()
-                    bar.update(weight(tasks[position]))
-                    done(tasks[position], result)
-                return [future.result() for future in futures]
+                finish(position, futures[position].result())
             except BrokenProcessPool as error:
-                raise OutputError(
-                    label,
-                    "workers that run to their end",
-                    "one that was killed",
-                    "Give fewer --workers: it may have run out of memory.",
-                ) from error
-            finally:
-                for future in futures:
-                    future.cancel()
+                if killed is None:
+                    raise OutputError(
+                        label,
+                        "workers that run to their end",
+                        "one that was killed",
+                        "Give fewer --workers: it may have run out of memory.",
+                    ) from error
+                victims.append(position)
+        for position in sorted(victims):
+            try:
+                finish(position, call(tasks[position]))
+            except BrokenProcessPool:
+                finish(position, killed(tasks[position]))  # type: ignore[misc]
+        return [results[position] for position in range(len(tasks))]
 
 
-def _executor(workers: int, *, threads: bool) -> Executor:
-    if threads:
-        return ThreadPoolExecutor(workers)
-    # Spawned, not forked: a fork copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it does, however that was: it would go on writing."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _cancel(futures: Sequence[Future[Result]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _as_done(futures: Sequence[Future[Result]]) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from her2_ihc_40x import __version__
 
 from .encode import Encoding
-from .errors import Her2Error
+from .errors import Her2Error, ImageError
 from .hue import THRESHOLD, HueFilter
 from .intensity import IntensityName
 from .regions.classes import ClassRules
@@ -61,13 +62,17 @@ class BuildParameters:
     encoding: Encoding = field(default_factory=Encoding)
 
     def __post_init__(self) -> None:
-        for option, value, low, high in (
-            ("--min-region-overlap", self.min_region_overlap, 0, 1),
-            ("--min-tissue", self.min_tissue, 0, 1),
-            ("--hue-threshold", self.hue_threshold, -1, 1),
+        for option, value, meant, is_meant in (
+            ("--patch-size", self.patch_size, "from 16 to 8192", 16 <= self.patch_size <= 8192),
+            ("--stride", self.stride, "of at least 1", self.stride is None or self.stride >= 1),
+            ("--min-region-overlap", self.min_region_overlap, "above 0 and up to 1", 0 < self.min_region_overlap <= 1),
+            ("--min-tissue", self.min_tissue, "from 0 to 1", 0 <= self.min_tissue <= 1),
+            ("--hue-threshold", self.hue_threshold, "from -1 to 1", -1 <= self.hue_threshold <= 1),
+            ("--mpp", self.mpp, "above 0", self.mpp is None or 0 < self.mpp < math.inf),
+            ("--test-fraction", self.test_fraction, "above 0 and below 1", 0 < self.test_fraction < 1),
         ):
-            if not low <= value <= high:
-                raise Her2Error(option, f"a number from {low} to {high}", f"{value:g}", "Correct it.")
+            if not is_meant:
+                raise Her2Error(option, f"a number {meant}", str(value), "Correct it.")
         needs_reference = self.intensity in ("reinhard", "macenko")
         if needs_reference and not self.accept_stain_loss:
             raise Her2Error(
@@ -85,8 +90,11 @@ class BuildParameters:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The parameters as the manifest holds them: no paths; a stain reference by its hash."""
-        reference = self.stain_reference
+        """The parameters as the manifest holds them: no paths; a stain reference by its hash.
+
+        Raises:
+            ImageError: the stain reference cannot be read.
+        """
         return {
             "patch_size": self.patch_size,
             "stride": self.stride,
@@ -95,7 +103,7 @@ class BuildParameters:
             "hue_filter": self.hue_filter,
             "hue_threshold": self.hue_threshold,
             "intensity": self.intensity,
-            "stain_reference": None if reference is None else hashlib.sha256(reference.read_bytes()).hexdigest(),
+            "stain_reference": None if self.stain_reference is None else _sha256(self.stain_reference),
             "white": None if self.white is None else list(self.white.levels),
             "mpp": self.mpp,
             "resample": self.resample,
@@ -106,6 +114,13 @@ class BuildParameters:
             "quality": self.encoding.quality if self.encoding.format == "jpeg" else None,
             "codec": self.encoding.codec,
         }
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ImageError(str(path), "a stain reference", error.strerror or repr(error), "Check the path.") from error
 
 
 @dataclass(frozen=True)

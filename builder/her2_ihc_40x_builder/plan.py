@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from her2_ihc_40x import ReleaseError
 
-from .errors import Her2Error, LabelError, RegionError
+from .errors import Her2Error
 from .geometry import Box, Size
-from .labels import Claim, LabelTable, SlideLabels, agree, folder_label, read_labels
+from .heads import HeldSlides, SlideHead, read_heads
+from .labels import LabelTable, read_labels
 from .manifest import read_manifest
+from .overlap import leaking
 from .parameters import BuildInputs, BuildParameters
 from .regions import Region, RegionOptions, RegionSet, read_regions
-from .scale import Scale, decide_scale, warn_of_spread
-from .slide_files import SlideFile, find_slides
-from .slides import Slide, open_slide
+from .scale import warn_of_spread
+from .slide_files import find_slides
 from .splits import GivenSides, Side, SlideSides, SplitSlide, given_wsi_sides, patch_sides, read_splits, wsi_sides
 from .tiling import adaptive_windows, grid_windows
 
@@ -75,7 +73,12 @@ class SlidePlan:
 
     def patch_id(self, box: Box) -> str:
         """The id of the patch at a window."""
-        return f"{self.slide_id}-x{box.x}-y{box.y}"
+        return patch_id(self.slide_id, box)
+
+
+def patch_id(slide_id: str, box: Box) -> str:
+    """The id of the patch of a slide at a window."""
+    return f"{slide_id}-x{box.x}-y{box.y}"
 
 
 @dataclass(frozen=True)
@@ -93,84 +96,54 @@ class BuildPlan:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """What is known of a slide before its regions."""
-
-    file: SlideFile
-    content_key: str
-    size: Size
-    scale: Scale
-    score: str
-    case_id: str | None
-
-    @property
-    def slide_id(self) -> str:
-        return self.file.slide_id
-
-    def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
-        """Level-0 pixels of `box`, each side shrunk to round(side / downsample); for placing crops."""
-        slide = _reopened(self.file.path)
-        level = max(i for i, level in enumerate(slide.levels) if i == 0 or level.downsample <= downsample)
-        scale = slide.levels[level].downsample
-        x, y = int(box.x / scale), int(box.y / scale)
-        width, height = max(1, round(box.width / scale)), max(1, round(box.height / scale))
-        pixels = slide.read_level(level, Box(y, x, width, height))
-        target = (max(1, round(box.width / downsample)), max(1, round(box.height / downsample)))
-        if target == (width, height):
-            return pixels
-        return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BOX))
-
-
-@lru_cache(maxsize=16)
-def _reopened(path: Path) -> Slide:
-    return open_slide(path)
-
-
 def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
     """Read slides' heads, labels and regions, and decide windows and sides.
 
     One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else no
-    level-0 pixel is read.
+    pixel is read.
 
     Raises:
         SlideError: no folder of slides, two slides of one id or content.
         LabelError: a table that cannot be read, or a class of regions whose meaning nobody gave.
         RegionError: nothing to read regions from.
+        ReleaseError: an earlier data set that is none.
     """
-    listing = find_slides(inputs.slides)
-    quarantined: dict[str, Her2Error] = {error.subject: error for error in listing.refused}
     table = read_labels(inputs.labels, inputs.label_map) if inputs.labels else LabelTable({})
     given = read_splits(inputs.splits) if inputs.splits else GivenSides({}, {})
+    kept = previous_sides(inputs.previous) if inputs.previous else None
+    listing = find_slides(inputs.slides)
+    with HeldSlides() as held:
+        found = read_heads(listing, table, inputs, parameters, held)
+        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y))
+    quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
-    opened: list[_Opened] = []
-    for file in listing.slides:
-        try:
-            opened.append(_open(file, inputs, table.slides.get(file.slide_id, SlideLabels()), parameters))
-        except Her2Error as error:
-            quarantined[file.slide_id] = error
-    regions = read_regions(inputs.regions, opened, RegionOptions(inputs.rules, inputs.invert_y))
-    quarantined.update(regions.problems)
-    opened = [slide for slide in opened if slide.slide_id not in quarantined]
-    warnings += [warning for slide in opened for warning in slide.scale.warnings]
-    spread = warn_of_spread({slide.slide_id: slide.scale.mpp for slide in opened})
-    warnings += [spread] if spread else []
+    warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])
     warnings += [f"{finding.kind}: {finding.subject}: {finding.detail}" for finding in regions.findings]
-    sides = _sides(opened, given, inputs.previous, parameters)
+    windows: dict[str, _Windows] = {}
+    for head in found.heads:
+        if head.slide_id not in quarantined:
+            try:
+                windows[head.slide_id] = _find_windows(head, regions, parameters)
+            except Her2Error as error:
+                quarantined[head.slide_id] = error
+    for one in windows.values():
+        warnings += one.notes
+    # A slide without a window takes no place in the split; one in trouble keeps its place, for it will be mended.
+    in_split = [head for head in found.heads if head.slide_id in quarantined or windows[head.slide_id].windows]
+    if given.wsi:  # which need not name a slide that is in trouble
+        in_split = [head for head in in_split if head.slide_id not in quarantined or head.slide_id in given.wsi]
+    sides = _sides(in_split, given, kept, parameters)
     warnings += sides.warnings
-    slides = []
-    for slide in opened:
-        try:
-            plan, notes = _plan_slide(slide, regions, sides.sides[slide.content_key], given, parameters)
-        except Her2Error as error:
-            quarantined[slide.slide_id] = error
-            continue
-        warnings += notes
-        if plan.regions:
-            slides.append(plan)
-    if any(slide.case_id is None for slide in slides):
-        warnings.append("Slides without a case_id: the split is slide-disjoint; whether patients are is unknown.")
-    return BuildPlan(tuple(slides), dict(sorted(quarantined.items())), tuple(warnings))
+    slides = tuple(
+        _plan_slide(head, windows[head.slide_id], sides.sides[head.content_key], given, parameters)
+        for head in in_split
+        if head.slide_id not in quarantined
+    )
+    warnings += _side_warnings(slides, given)
+    return BuildPlan(slides, dict(sorted(quarantined.items())), tuple(warnings))
+
+
+# --- What a person should know ------------------------------------------------------------------------------------
 
 
 def _table_warnings(table: LabelTable, given: GivenSides, slides: Sequence[str]) -> list[str]:
@@ -180,35 +153,37 @@ def _table_warnings(table: LabelTable, given: GivenSides, slides: Sequence[str])
     return notes + ([f"The labels table names slides that are not there: {', '.join(missing)}."] if missing else [])
 
 
-def _open(file: SlideFile, inputs: BuildInputs, labels: SlideLabels, parameters: BuildParameters) -> _Opened:
-    folder = folder_label(file.path, inputs.slides, inputs.label_map)
-    score = agree(f"slide {file.slide_id}", "label", [folder, labels.label])
-    if score is None:
-        raise LabelError(
-            f"slide {file.slide_id}",
-            "a label from its folder or a table",
-            "none",
-            "Put it in a folder 0, 1+, 2+ or 3+, or give --labels with slide_id, label.",
-        )
-    with open_slide(file.path) as slide:
-        override = labels.microns if labels.microns is not None else parameters.mpp
-        scale = decide_scale(
-            file.slide_id, slide.mpp, slide.objective_power, override=override, resample=parameters.resample
-        )
-        return _Opened(file, slide.content_key, slide.size, scale, score, _value(labels.case_id))
+def _head_warnings(heads: Sequence[SlideHead]) -> list[str]:
+    notes = [warning for head in heads for warning in head.scale.warnings]
+    spread = warn_of_spread({head.slide_id: head.scale.mpp for head in heads})
+    return notes + ([spread] if spread else [])
 
 
-def _value(claim: Claim | None) -> str | None:
-    return None if claim is None else claim.value
+def _side_warnings(slides: Sequence[SlidePlan], given: GivenSides) -> list[str]:
+    notes = []
+    if any(slide.case_id is None for slide in slides):
+        notes.append("Slides without a case_id: the split is slide-disjoint; whether patients are is unknown.")
+    if given.patch:
+        made = {slide.patch_id(patch.box) for slide in slides for patch in slide.patches}
+        if missing := sorted(set(given.patch) - made):
+            notes.append(f"The splits table names {len(missing)} patches that are not there, such as {missing[0]}.")
+        for slide in slides:
+            boxes = [patch.box for patch in slide.patches]
+            if pair := leaking(boxes, [patch.patch_side for patch in slide.patches]):
+                names = " and ".join(map(slide.patch_id, pair))
+                notes.append(f"--splits puts {names}, which share pixels, on two sides of patch_split.")
+    return notes
+
+
+# --- Sides --------------------------------------------------------------------------------------------------------
 
 
 def _sides(
-    slides: Iterable[_Opened], given: GivenSides, previous: Path | None, parameters: BuildParameters
+    heads: Sequence[SlideHead], given: GivenSides, kept: Mapping[str, Side] | None, parameters: BuildParameters
 ) -> SlideSides:
-    split = [SplitSlide(slide.slide_id, slide.content_key, slide.score, slide.case_id) for slide in slides]
+    split = [SplitSlide(head.slide_id, head.content_key, head.score, head.case_id) for head in heads]
     if given.wsi:
         return given_wsi_sides(split, given.wsi)
-    kept = previous_sides(previous) if previous else None
     return wsi_sides(split, parameters.test_fraction, parameters.seed, kept)
 
 
@@ -216,67 +191,87 @@ def previous_sides(folder: Path) -> dict[str, Side]:
     """Content key -> side of an earlier data set.
 
     Raises:
-        ReleaseError: the folder is none of ours.
+        ReleaseError: the folder is none of ours, or was not built from slides.
     """
+    manifest = read_manifest(folder)
+    if manifest.source.get("kind") != "slides":
+        raise ReleaseError(
+            str(folder), "a data set built from slides", str(manifest.source.get("kind")), "Give another --previous."
+        )
     sides: dict[str, Side] = {}
-    for unit in read_manifest(folder).units.values():
-        if unit.get("content_key") and unit.get("wsi_side") in ("train", "test"):
-            sides[unit["content_key"]] = "train" if unit["wsi_side"] == "train" else "test"
+    for unit in manifest.units.values():
+        sides[unit["content_key"]] = "train" if unit["wsi_side"] == "train" else "test"
     return sides
 
 
-def _plan_slide(
-    slide: _Opened, regions: RegionSet, side: Side, given: GivenSides, parameters: BuildParameters
-) -> tuple[SlidePlan, list[str]]:
-    own = tuple(region for region in regions.regions if region.slide_id == slide.slide_id)
+# --- Windows ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The regions of a slide, the windows in them, each once with its first region, and what to tell of them."""
+
+    regions: tuple[Region, ...]
+    windows: Mapping[Box, Region]
+    notes: tuple[str, ...]
+
+
+def _find_windows(head: SlideHead, regions: RegionSet, parameters: BuildParameters) -> _Windows:
+    own = tuple(region for region in regions.regions if region.slide_id == head.slide_id)
     windows: dict[Box, Region] = {}
+    torn: set[Box] = set()
     notes = []
     for region in own:
-        found = _windows(region, slide, parameters)
+        found = _tile(region, head, parameters)
         if not found:
-            notes.append(f"Region {region.roi_id} of slide {slide.slide_id} yields no window.")
+            notes.append(f"Region {region.roi_id} of slide {head.slide_id} yields no window.")
         for box in found:
             first = windows.setdefault(box, region)
-            if (first.label or slide.score) != (region.label or slide.score):
-                raise RegionError(
-                    f"slide {slide.slide_id}, regions {first.roi_id} and {region.roi_id}",
-                    "one class for a window",
-                    f"{first.label or slide.score} and {region.label or slide.score} at x {box.x}, y {box.y}",
-                    "Correct the class of one of the regions.",
-                )
-    plan = SlidePlan(
-        slide_id=slide.slide_id,
-        path=slide.file.path,
-        content_key=slide.content_key,
-        size=slide.size,
-        mpp=slide.scale.mpp,
-        factor=slide.scale.factor,
-        score=slide.score,
-        case_id=slide.case_id,
-        wsi_side=side,
-        regions=own,
-        patches=(),
-    )
+            if _label(first, head) != _label(region, head):
+                torn.add(box)
+                claims = " and ".join(f"{one.roi_id} ({_label(one, head)})" for one in (first, region))
+                notes.append(f"Slide {head.slide_id}: no patch at x {box.x}, y {box.y}: regions {claims} share it.")
+    return _Windows(own, {box: region for box, region in windows.items() if box not in torn}, tuple(notes))
+
+
+def _label(region: Region, head: SlideHead) -> str:
+    return region.label or head.score
+
+
+def _tile(region: Region, head: SlideHead, parameters: BuildParameters) -> tuple[Box, ...]:
+    side = round(parameters.patch_size * head.scale.factor)
+    overlap = parameters.min_region_overlap
+    if parameters.stride is None:
+        return adaptive_windows(region.polygon, head.size, side, overlap)
+    return grid_windows(region.polygon, head.size, side, round(parameters.stride * head.scale.factor), overlap)
+
+
+def _plan_slide(
+    head: SlideHead, found: _Windows, side: Side, given: GivenSides, parameters: BuildParameters
+) -> SlidePlan:
     drawn = patch_sides(
-        slide.content_key, list(windows), parameters.test_fraction, parameters.seed, parameters.patch_split
+        head.content_key, list(found.windows), parameters.test_fraction, parameters.seed, parameters.patch_split
     )
     patches = [
         PlannedPatch(
             box,
             region.roi_id,
-            region.label or slide.score,
+            _label(region, head),
             "region" if region.label else "slide",
-            given.patch.get(plan.patch_id(box), drawn_side),
+            given.patch.get(patch_id(head.slide_id, box), drawn_side),
         )
-        for (box, region), drawn_side in zip(windows.items(), drawn, strict=True)
+        for (box, region), drawn_side in zip(found.windows.items(), drawn, strict=True)
     ]
-    patches.sort(key=lambda patch: (patch.roi_id, patch.box))
-    return replace(plan, patches=tuple(patches)), notes
-
-
-def _windows(region: Region, slide: _Opened, parameters: BuildParameters) -> tuple[Box, ...]:
-    side = round(parameters.patch_size * slide.scale.factor)
-    overlap = parameters.min_region_overlap
-    if parameters.stride is None:
-        return adaptive_windows(region.polygon, slide.size, side, overlap)
-    return grid_windows(region.polygon, slide.size, side, round(parameters.stride * slide.scale.factor), overlap)
+    return SlidePlan(
+        slide_id=head.slide_id,
+        path=head.path,
+        content_key=head.content_key,
+        size=head.size,
+        mpp=head.scale.mpp,
+        factor=head.scale.factor,
+        score=head.score,
+        case_id=head.case_id,
+        wsi_side=side,
+        regions=found.regions,
+        patches=tuple(sorted(patches, key=lambda patch: (patch.roi_id, patch.box))),
+    )

@@ -1,48 +1,45 @@
-"""What a person looks at after a build: tables, and a folder with an overlay of each slide. Never published."""
+"""What a person looks at after a build: a folder with a page and an overlay of each slide. Never published."""
 
 from __future__ import annotations
 
 import csv
 import html
 import io
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.dataset as ds
 from PIL import Image, ImageDraw
 
-from her2_ihc_40x import CLASSES
-
 from .build import BuildResult
-from .errors import Her2Error
+from .errors import Her2Error, OutputError
 from .manifest import Manifest
 from .parallel import run_tasks
 from .plan import SlidePlan
 from .slides import open_slide
 from .staging import staged_folder, write_text
+from .summary import build_summary
 
 MARK = "index.html"
 _TITLE = "<title>her2-ihc-40x build report</title>"
-_LONGEST = 1600
+_SHORTEST, _LONGEST = 800, 2000
 _REGION, _KEPT, _DROPPED = (20, 90, 220), (20, 150, 60), (220, 30, 30)
 
 
-def summary(result: BuildResult) -> str:
-    """The tables that `build` prints at its end."""
-    return "\n".join(_summary_lines(result))
+def check_place(folder: Path, out: Path) -> None:
+    """Refuse a place for the report before the work begins.
 
-
-def dropped_lines(manifest: Manifest) -> list[str]:
-    """One line for each dropped window: its id, class, why, and the figure."""
-    return [
-        f"dropped {drop['patch_id']} ({drop['label']}): {drop['reason']} {drop['value']:.3f}"
-        for unit in manifest.units.values()
-        for drop in unit["dropped"]
-    ]
+    Raises:
+        OutputError: it is in the data set, which is published, or taken by something else.
+    """
+    place, data = folder.resolve(), out.resolve()
+    if place == data or data in place.parents or place in data.parents:
+        raise OutputError(str(folder), "a place beside the data set", f"{out}", "Give another --report.")
+    if folder.exists() and not (folder.is_dir() and (_is_report(folder) or not any(folder.iterdir()))):
+        expected, found = "nothing, or an earlier report", "something that this tool did not make"
+        raise OutputError(str(folder), expected, found, "Give another --report.")
 
 
 def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) -> None:
@@ -51,13 +48,14 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
     Raises:
         OutputError: the folder is taken by something else, or cannot be written.
     """
+    check_place(folder, out)
     with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree:
         kept = _kept_windows(out, result.manifest)
         overlays = [
             _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
             for number, slide in enumerate(result.plan.slides)
         ]
-        failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide")
+        failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide", threads=True)
         notes = {overlay.slide.slide_id: error for overlay, error in zip(overlays, failed, strict=True) if error}
         write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
         write_text(tree / MARK, _page(result, overlays, notes))
@@ -68,32 +66,7 @@ def _is_report(folder: Path) -> bool:
     return page.is_file() and _TITLE in page.read_text(encoding="utf-8", errors="replace")[:500]
 
 
-# --- Tables -------------------------------------------------------------------------------------------------------
-
-
-def _summary_lines(result: BuildResult) -> Iterator[str]:
-    units = result.manifest.units
-    yield f"{'class':<7}{'slides':>7}{'windows':>9}{'kept':>7}{'-tissue':>8}{'-hue':>6}{'DAB p99':>9}"
-    for label in CLASSES:
-        patches = [item for unit in units.values() for item in unit["patches"].items()]
-        kept = sum(count for key, count in patches if key.split("|")[2] == label)
-        dropped = Counter(d["reason"] for unit in units.values() for d in unit["dropped"] if d["label"] == label)
-        slides = [unit for unit in units.values() if unit["score"] == label]
-        densities = [unit["dab_p99_median"][label] for unit in units.values() if label in unit["dab_p99_median"]]
-        density = f"{np.median(densities):.3f}" if densities else "unknown"
-        windows = kept + dropped.total()
-        yield f"{label:<7}{len(slides):>7}{windows:>9}{kept:>7}{dropped['tissue']:>8}{dropped['hue']:>6}{density:>9}"
-    regions = sum(unit["regions"] for unit in units.values())
-    yield f"{len(units)} slides, {regions} regions; {len(result.reused)} slides were done already"
-    from .cli.tables import counts_table
-
-    yield counts_table(result.manifest.counts)
-    for verdict in result.verdicts:
-        yield f"hue filter, {verdict.label}: {verdict.reason}"
-    for slide in result.moved:
-        yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides"
-    for warning in result.plan.warnings:
-        yield f"warning: {warning}"
+# --- The page -------------------------------------------------------------------------------------------------------
 
 
 def _dropped_csv(manifest: Manifest) -> str:
@@ -113,8 +86,8 @@ def _page(result: BuildResult, overlays: list[_Overlay], notes: Mapping[str, str
         unit: Mapping[str, Any] = result.manifest.units.get(overlay.slide.slide_id, {})
         facts = html.escape(
             f"score {overlay.slide.score}, {overlay.slide.wsi_side}; {len(overlay.slide.regions)} regions, "
-            f"{len(overlay.slide.patches)} windows, {len(overlay.kept)} kept; "
-            f"white point: {unit.get('white_reason', 'unknown')}"
+            f"{len(overlay.slide.patches)} windows, "
+            + (f"{len(overlay.kept)} kept; white point: {unit['white_reason']}" if unit else "in quarantine")
         )
         note = notes.get(overlay.slide.slide_id)
         picture = html.escape(note) if note else f'<img src="{overlay.path.name}" alt="overlay of {name}">'
@@ -127,7 +100,7 @@ def _page(result: BuildResult, overlays: list[_Overlay], notes: Mapping[str, str
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_TITLE}'
         "<style>body{font-family:sans-serif;margin:2em}img{max-width:100%;border:1px solid #999}</style></head><body>"
         "<h1>Build report</h1><p>Blue: regions. Green: kept windows. Red: dropped windows. Not to be published.</p>"
-        f"<pre>{html.escape(summary(result))}</pre>"
+        f"<pre>{html.escape(build_summary(result))}</pre>"
         + (f"<h2>Quarantine</h2><ul>{quarantine}</ul>" if quarantine else "")
         + "".join(rows)
         + "</body></html>\n"
@@ -157,7 +130,9 @@ def _draw_overlay(overlay: _Overlay) -> str | None:
     """Draw a slide's thumbnail with its regions and windows; returns why not, if it cannot be read."""
     try:
         with open_slide(overlay.slide.path) as slide:
-            thumbnail = slide.thumbnail(_LONGEST)
+            # A level as it is, if one has about the size: to shrink a finer one would take most of the report's time.
+            sides = [max(level.size.width, level.size.height) for level in slide.levels]
+            thumbnail = slide.thumbnail(next((side for side in sides if _SHORTEST <= side <= _LONGEST), _LONGEST))
     except Her2Error as error:
         return str(error)
     image = Image.fromarray(thumbnail)
@@ -173,5 +148,5 @@ def _draw_overlay(overlay: _Overlay) -> str | None:
         for part in getattr(region.polygon, "geoms", [region.polygon]):
             for ring in (part.exterior, *part.interiors):
                 canvas.line([(x * scale, y * scale) for x, y in ring.coords], fill=_REGION, width=3)
-    image.save(overlay.path, "PNG")
+    image.save(overlay.path, "PNG", compress_level=1)
     return None

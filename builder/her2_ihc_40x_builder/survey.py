@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .errors import Her2Error
+from .errors import Her2Error, SlideError
+from .parallel import Processes, run_tasks
+from .parameters import digest_of
 from .plan import SlidePlan
 from .regions import Area
 from .slides import open_slide
@@ -30,27 +34,60 @@ class Survey:
         white: its glass, None where none can be trusted.
         reason: in words.
         fingerprint: of the file.
+        inputs: a digest of all that it hangs on.
     """
 
     white: White | None
     reason: str
     fingerprint: str
+    inputs: str
+
+    def to_entry(self) -> dict[str, Any]:
+        """What the manifest says of it; `from_entry` takes it back."""
+        white = None if self.white is None else list(self.white.levels)
+        return {"white": white, "white_reason": self.reason, "surveyed": self.inputs}
+
+
+def survey_slides(
+    slides: Sequence[SlidePlan], white: White | None, entries: Mapping[str, Mapping[str, Any]], workers: Processes
+) -> dict[str, Survey | Her2Error]:
+    """Find the white point of each slide outside its regions, or why the slide cannot be read.
+
+    Args:
+        slides: what to look at.
+        white: the glass of every slide, where the user gave it.
+        entries: slide -> what an earlier manifest says of it; where it was the same, it is not looked at again.
+        workers: that look.
+    """
+    found: dict[str, Survey | Her2Error] = {}
+    tasks = []
+    for slide in slides:
+        try:
+            mark = fingerprint(slide.path)
+        except SlideError as error:
+            found[slide.slide_id] = error
+            continue
+        inputs = digest_of([mark, white and white.levels, [shapely.to_wkb(r.polygon, hex=True) for r in slide.regions]])
+        if white is not None:
+            found[slide.slide_id] = Survey(white, "given by --white", mark, inputs)
+        elif earlier := _from_entry(entries.get(slide.slide_id, {}), mark, inputs):
+            found[slide.slide_id] = earlier
+        else:
+            tasks.append(_Task(slide, mark, inputs))
+    surveys = run_tasks(_survey, tasks, workers=workers, label="White points", unit="slide", killed=_killed)
+    found.update((task.slide.slide_id, survey) for task, survey in zip(tasks, surveys, strict=True))
+    return found
 
 
 @dataclass(frozen=True)
-class SurveyTask:
-    """Which slide to look at; `white` where the user gave it."""
-
+class _Task:
     slide: SlidePlan
-    white: White | None
+    fingerprint: str
+    inputs: str
 
 
-def survey_slide(task: SurveyTask) -> Survey | Her2Error:
-    """Find the white point outside a slide's regions; an error is returned, for the other slides to go on."""
+def _survey(task: _Task) -> Survey | Her2Error:
     try:
-        mark = fingerprint(task.slide.path)
-        if task.white is not None:
-            return Survey(task.white, "given by --white", mark)
         with open_slide(task.slide.path) as slide:
             longest = max(slide.size.width, slide.size.height)
             downsample = min(max(longest / _OVERVIEW, FINEST), COARSEST)
@@ -58,9 +95,31 @@ def survey_slide(task: SurveyTask) -> Survey | Her2Error:
             downsample = slide.size.width / overview.shape[1]
         mask = draw_mask((region.polygon for region in task.slide.regions), overview.shape[:2], downsample)
         found = estimate_white(overview, mask, downsample)
-        return Survey(found.white, found.reason, mark)
     except Her2Error as error:
         return error
+    return Survey(found.white, found.reason, task.fingerprint, task.inputs)
+
+
+def _killed(task: _Task) -> Her2Error:
+    return killed_by(task.slide)
+
+
+def killed_by(slide: SlidePlan) -> SlideError:
+    """The error for a slide at which the process that reads it is killed."""
+    expected, found = "a slide that can be read", "a process that was killed at it, twice"
+    remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
+    return SlideError(str(slide.path), expected, found, remedy)
+
+
+def _from_entry(entry: Mapping[str, Any], mark: str, inputs: str) -> Survey | None:
+    """What an entry says, None if it was made of something else, or is damaged."""
+    try:
+        if entry["surveyed"] != inputs:
+            return None
+        white = None if entry["white"] is None else White(*entry["white"])
+        return Survey(white, str(entry["white_reason"]), mark, inputs)
+    except (KeyError, TypeError, ValueError, Her2Error):
+        return None
 
 
 def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: float) -> NDArray[np.bool_]:
@@ -75,12 +134,20 @@ def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: floa
 
 
 def fingerprint(path: Path) -> str:
-    """A digest of a file's size, ends and 64 samples between: it tells another scan or export, without reading all."""
+    """A digest of a file's size, ends and 64 samples between: it tells another scan or export, without reading all.
+
+    Raises:
+        SlideError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    size = path.stat().st_size
-    digest.update(str(size).encode())
-    with path.open("rb") as file:
-        for sample in range(_SAMPLES):
-            file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-            digest.update(file.read(_SAMPLE_BYTES))
+    try:
+        size = path.stat().st_size
+        digest.update(str(size).encode())
+        with path.open("rb") as file:
+            for sample in range(_SAMPLES):
+                file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE_BYTES))
+    except OSError as error:
+        found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
+        raise SlideError(str(path), "a readable file", found, remedy) from error
     return digest.hexdigest()

@@ -17,7 +17,7 @@ from ..errors import MissingExtraError
 from . import build, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
 
 _COMMANDS = (fetch, pack, plan, build, verify, publish, versions, diff, demo, doctor)
-_BUILD_EXTRA = ("cv2", "defusedxml", "openslide", "shapely", "simplejpeg", "tifffile")
+_BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,8 +30,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Build, write the report, and say what was made."""
     from .. import build, report
+    from ..summary import build_summary, dropped_lines
 
     inputs, parameters = build_arguments(arguments)
+    folder = arguments.report or arguments.out.with_name(f"{arguments.out.name}-report")
+    report.check_place(folder, arguments.out)
     result = build.build_dataset(
         inputs,
         arguments.out,
@@ -41,11 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         say=print,
     )
-    folder = arguments.report or arguments.out.with_name(f"{arguments.out.name}-report")
     report.write_report(result, arguments.out, folder, workers=arguments.workers)
-    print(report.summary(result))
+    print(build_summary(result))
     if arguments.report_dropped:
-        print("\n".join(report.dropped_lines(result.manifest)))
+        print("\n".join(dropped_lines(result.manifest)))
     for slide, error in result.plan.quarantined.items():
         print(f"quarantined {slide}: {error}", file=sys.stderr)
     print(f"{result.manifest.rows} patches in {len(result.manifest.shards)} files in {arguments.out}")

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from .. import demo
+from ..summary import build_summary, counts_table
 from .arguments import path
-from .tables import counts_table
 
 _FOLDER, _SLIDES_FOLDER = Path("her2-ihc-40x-demo"), Path("her2-ihc-40x-demo-slides")
 
@@ -58,10 +58,10 @@ Next, with the real zips (https://doi.org/10.5281/zenodo.15179608) in a folder F
 
 
 def _run_slides(folder: Path) -> None:
-    from .. import lab_twin, report, slide_demo
+    from .. import lab_twin, slide_demo
 
     made = slide_demo.run_slide_demo(folder, say=print)
-    print(report.summary(made))
+    print(build_summary(made))
     print(f"""
 Made in {folder}:
   {lab_twin.SLIDES}/<class>/                  the slides; {lab_twin.LABELS}: their classes and patients

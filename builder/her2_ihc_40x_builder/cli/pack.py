@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import pack as packing
+from ..summary import counts_table
 from .arguments import add_license, add_workers, path, positive
-from .tables import counts_table
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,187 @@
+"""What a build will do, and every problem that it will find."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drawn_slides import PATCH, Cohort, boxes, build, draw_one, write_qupath
+from her2_ihc_40x_builder.errors import LabelError, RegionError, SlideError
+from her2_ihc_40x_builder.geometry import Box
+from her2_ihc_40x_builder.heads import HeldSlides
+from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
+from her2_ihc_40x_builder.plan import BuildPlan, plan_build
+from her2_ihc_40x_builder.regions import ClassRules
+from her2_ihc_40x_builder.synthetic import SlideFormat
+
+
+def plan(cohort: Cohort, **options: Any) -> BuildPlan:
+    fields = BuildInputs.__dataclass_fields__
+    inputs: dict[str, Any] = {"slides": cohort.slides, "regions": cohort.regions}
+    inputs |= {name: value for name, value in options.items() if name in fields}
+    parameters: dict[str, Any] = {"patch_size": PATCH}
+    parameters |= {name: value for name, value in options.items() if name not in fields}
+    return plan_build(BuildInputs(**inputs), BuildParameters(**parameters))
+
+
+def test_no_pixel_is_read_where_annotations_are_given(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: Any, *arguments: Any) -> None:
+        raise AssertionError(self.path)
+
+    monkeypatch.setattr("her2_ihc_40x_builder.slides.Slide.read_level", read)
+    found = plan(cohort)
+    assert {slide.slide_id: len(slide.patches) for slide in found.slides} == dict.fromkeys("ABCD", 7)
+    assert not found.quarantined
+
+
+def test_it_is_what_the_build_makes(cohort: Cohort, tmp_path: Path) -> None:
+    assert build(cohort, tmp_path / "out", intensity="none").plan == plan(cohort, intensity="none")
+
+
+def test_regions_and_slides_without_the_other_and_regions_without_a_window_are_named(own_cohort: Cohort) -> None:
+    (own_cohort.regions / "A.geojson").unlink()
+    write_qupath(own_cohort.regions / "stranger.geojson", boxes())
+    sliver = [{"type": "Polygon", "coordinates": [[[300, 300], [900, 300], [300, 301], [300, 300]]]}]
+    (own_cohort.regions / "B.geojson").write_text(json.dumps(sliver))
+    found = plan(own_cohort)
+    assert [slide.slide_id for slide in found.slides] == ["C", "D"]
+    said = "\n".join(found.warnings)
+    assert "slide without region: A" in said
+    assert "region without slide: " in said
+    assert "stranger.geojson" in said
+    assert "of slide B yields no window" in said
+
+
+def test_a_slide_that_gives_nothing_takes_no_place_in_the_split(own_cohort: Cohort) -> None:
+    sides = {slide.slide_id: slide.wsi_side for slide in plan(own_cohort).slides}
+    test = next(slide for slide in "CD" if sides[slide] == "test")
+    (own_cohort.regions / f"{test}.geojson").unlink()
+    found = plan(own_cohort)
+    assert {slide.wsi_side for slide in found.slides if slide.score == "3+"} == {"train"}
+    assert any("score 3+ has one slide" in warning for warning in found.warnings)
+
+
+def test_a_slide_in_trouble_keeps_its_place_so_that_no_other_moves(own_cohort: Cohort) -> None:
+    before = {slide.slide_id: slide.wsi_side for slide in plan(own_cohort).slides}
+    test = next(slide for slide in "CD" if before[slide] == "test")
+    (own_cohort.regions / f"{test}.geojson").write_text("{")
+    found = plan(own_cohort)
+    assert isinstance(found.quarantined[test], RegionError)
+    assert {slide.slide_id: slide.wsi_side for slide in found.slides} == {
+        slide: side for slide, side in before.items() if slide != test
+    }
+
+
+def test_a_window_of_two_regions_is_one_patch_or_none_if_they_disagree(own_cohort: Cohort) -> None:
+    large = boxes()[0]
+    small = [Box(large.y + 20, large.x + 20, 60, 60), Box(large.y + 120, large.x + 20, 60, 60)]
+    write_qupath(own_cohort.regions / "A.geojson", tuple(small))
+    same = next(slide for slide in plan(own_cohort, stride=256).slides if slide.slide_id == "A")
+    assert [patch.roi_id for patch in same.patches] == ["1"]
+    document = json.loads((own_cohort.regions / "A.geojson").read_text())
+    document["features"][1]["properties"]["classification"] = {"name": "3+"}
+    (own_cohort.regions / "A.geojson").write_text(json.dumps(document))
+    torn = plan(own_cohort, stride=256)
+    assert "A" not in {slide.slide_id for slide in torn.slides}
+    assert any("no patch at x 256, y 256: regions 1 (0) and 2 (3+) share it" in warning for warning in torn.warnings)
+    assert not torn.quarantined
+
+
+def test_two_labels_that_disagree_are_named_both(cohort: Cohort, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("slide_id,label,colour\nA,2+,blue\nnobody,0,red\n")
+    found = plan(cohort, labels=table)
+    assert isinstance(found.quarantined["A"], LabelError)
+    assert "folder 0" in str(found.quarantined["A"])
+    assert "labels.csv, line 2" in str(found.quarantined["A"])
+    said = "\n".join(found.warnings)
+    assert "'colour' is not read" in said
+    assert "nobody" in said
+
+
+def test_a_class_that_nobody_gave_a_meaning_stops_until_it_is_included(own_cohort: Cohort) -> None:
+    write_qupath(own_cohort.regions / "A.geojson", boxes(), "Hot spot")
+    with pytest.raises(LabelError, match="--include-class"):
+        plan(own_cohort)
+    included = plan(own_cohort, rules=ClassRules(frozenset({"Hot spot"})))
+    assert {patch.label_source for slide in included.slides for patch in slide.patches} == {"slide"}
+    excluded = plan(own_cohort, rules=ClassRules(exclude=frozenset({"Hot spot"})))
+    assert "A" not in {slide.slide_id for slide in excluded.slides}
+
+
+def test_sides_of_patches_from_a_table_and_what_leaks_by_it(cohort: Cohort, tmp_path: Path) -> None:
+    first = plan(cohort).slides[0]
+    other = {patch.box: "test" if patch.patch_side == "train" else "train" for patch in first.patches}
+    chosen = first.patches[0].box
+    table = tmp_path / "splits.csv"
+    table.write_text(f"patch_id,patch_split\n{first.patch_id(chosen)},{other[chosen]}\nnobody-x0-y0,test\n")
+    found = plan(cohort, splits=table)
+    assert found.slides[0].patches[0].patch_side == other[chosen]
+    said = "\n".join(found.warnings)
+    assert "names 1 patches that are not there, such as nobody-x0-y0" in said
+    assert f"--splits puts {first.patch_id(chosen)}" in said
+
+
+def test_sides_of_slides_from_a_table_must_name_each_that_is_made(own_cohort: Cohort, tmp_path: Path) -> None:
+    draw_one(own_cohort.slide("A"), "0", 0, SlideFormat(mpp=None))
+    table = tmp_path / "splits.csv"
+    table.write_text("slide_id,wsi_split\nB,train\nC,test\nD,test\n")
+    assert {slide.slide_id: slide.wsi_side for slide in plan(own_cohort, splits=table).slides} == {
+        "B": "train",
+        "C": "test",
+        "D": "test",
+    }
+    table.write_text("slide_id,wsi_split\nB,train\nC,test\n")
+    with pytest.raises(LabelError, match="slide D"):
+        plan(own_cohort, splits=table)
+
+
+def test_two_slides_of_one_content_are_refused(own_cohort: Cohort) -> None:
+    copy = own_cohort.slide("A").with_name("copy.svs")
+    copy.write_bytes(own_cohort.slide("A").read_bytes())
+    write_qupath(own_cohort.regions / "copy.geojson", boxes())
+    with pytest.raises(SlideError, match="the same content"):
+        plan(own_cohort)
+
+
+def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("her2_ihc_40x_builder.heads.folder_label", refuse)
+    found = plan(own_cohort)
+    assert set(found.quarantined) == set("ABCD")
+    assert all("Permission denied" in str(error) for error in found.quarantined.values())
+
+
+def test_few_slides_are_held_open(cohort: Cohort) -> None:
+    paths = [cohort.slide(slide) for slide in "ABCD"]
+    with HeldSlides(2) as held:
+        first = held.get(paths[0])
+        assert held.get(paths[0]) is first
+        held.get(paths[1])
+        held.get(paths[2])
+        assert held.get(paths[0]) is not first
+        with pytest.raises(Exception, match="closed"):
+            first.read_region(Box(0, 0, 9, 9))
+        last = held.get(paths[0])
+    with pytest.raises(Exception, match="closed"):
+        last.read_region(Box(0, 0, 9, 9))
+
+
+@pytest.mark.shared
+def test_crops_and_annotations_of_real_slides_plan_the_same_patches(shared: Path) -> None:
+    real = Cohort(shared / "real")
+    cytomine = plan(real, regions=shared / "real/annotations/cytomine.json", patch_size=1024)
+    qupath = plan(real, regions=shared / "real/annotations/qupath", patch_size=1024)
+    assert len(qupath.slides) == 8
+    for one, other in zip(cytomine.slides, qupath.slides, strict=True):
+        assert [patch.label for patch in one.patches] == [patch.label for patch in other.patches]
+        for left, right in zip(one.patches, other.patches, strict=True):
+            assert abs(left.box.x - right.box.x) <= 1
+            assert abs(left.box.y - right.box.y) <= 1
+    assert not cytomine.quarantined
+    assert not qupath.quarantined
