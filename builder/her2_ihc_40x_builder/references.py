@@ -93,9 +93,9 @@ def decide_hue(
     kept_references = {} if kept is None else _references(kept, previous)
     inputs = _inputs(slides, surveys, parameters, kept)
     if earlier is not None and _decided(earlier).get("inputs") == inputs:
-        return HueDecision(
-            tuple(_references(earlier, None).values()), _verdicts(earlier), inputs, parameters.hue_threshold
-        )
+        known, said = _references(earlier, None), _verdicts(earlier)
+        if known.keys() == said.keys():
+            return HueDecision(tuple(known.values()), said, inputs, parameters.hue_threshold)
     found = dict(kept_references)
     keys = _keys(slides, parameters)
     tasks = [_ReferenceTask(*key, tuple(slides), dict(surveys), parameters) for key in keys if _name(*key) not in found]
