@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 # Before datasets is imported: its cache goes to a folder of this run, and nothing is fetched.
@@ -23,12 +22,9 @@ from drawn_slides import Cohort, build, draw_cohort  # noqa: E402
 from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
 from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
 from hub_double import hub  # noqa: E402, F401 (a fixture)
-from twin_images import SIZE, tiny_image  # noqa: E402
+from twin_images import SHARED, SIZE, MakeRelease, tiny_image  # noqa: E402
 
 datasets.disable_progress_bars()
-
-MakeRelease = Callable[..., Path]
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")

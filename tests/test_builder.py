@@ -11,11 +11,10 @@ import datasets
 import dill
 import pytest
 
-from conftest import MakeRelease
 from damage import edit, first
 from her2_ihc_40x import CLASSES, CONFIGS, FEATURES, CountsError, Her2Ihc40x, ReleaseError, SourceError
 from her2_ihc_40x_builder.release_twin import TwinPatch
-from twin_images import SIZE, tiny_image
+from twin_images import SIZE, MakeRelease, tiny_image
 
 
 def build(release: Path, config: str, **arguments: Any) -> Her2Ihc40x:

@@ -165,7 +165,7 @@ TYPICAL, ODD = 0.9, 0.5
 def test_drop_needs_20_references_from_3_slides_and_a_loss_under_20_per_cent() -> None:
     good = decide("drop", "1+", ENOUGH, [TYPICAL] * 81 + [ODD] * 19)
     assert good.drops
-    assert good.reason == "19 of 100 patches are at or below 0.7"
+    assert good.reason == "drops; 19 of 100 patches are at or below 0.7"
     few = decide("drop", "1+", ENOUGH[:19], [TYPICAL] * 100)
     assert not few.drops
     assert "19 reference patches, under 20" in few.reason

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import MakeRelease
 from damage import OUTER, edit, first, make_zip, read_zip, unpack
 from her2_ihc_40x import (
     BLOCK_SIZE,
@@ -36,7 +35,7 @@ from her2_ihc_40x import (
 )
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.release_twin import NAME_TABLE, TwinPatch, plan_twin, twin_of_listing
-from twin_images import SIZE, tiny_image
+from twin_images import SIZE, MakeRelease, tiny_image
 
 
 def found(release: Release) -> dict[str, set[tuple[str, str, str]]]:

@@ -1,9 +1,11 @@
-"""Tiny images for twins of the release: each one of its own, the same on every run."""
+"""Tiny images for twins of the release: each one of its own, the same on every run; and where real inputs are."""
 
 from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,6 +13,8 @@ from PIL import Image
 from her2_ihc_40x_builder.release_twin import TwinPatch
 
 SIZE = 8
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+MakeRelease = Callable[..., Path]
 
 
 def tiny_image(patch: TwinPatch, size: int = SIZE) -> bytes:
