@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.geometry import Size
 from her2_ihc_40x_builder.release_twin import plan_twin, write_twin
+from hub_client import HubClient
+from hub_double import HubDouble
 from twin_images import tiny_image
+from zenodo_double import Zenodo
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,6 +53,44 @@ def test_commands_and_snippets_of_a_researcher(tmp_path: Path, monkeypatch: pyte
         assert done.returncode == 0, done.stderr
 
 
-def test_every_command_is_known() -> None:
-    for line in COMMANDS:
-        assert re.match(r"(make (demo|test|lint|bench)|pip install|her2-ihc-40x (pack|demo)) ?", line), line
+def test_commands_of_a_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands as they stand, in a folder as a lab would have it."""
+    lab_twin = pytest.importorskip("her2_ihc_40x_builder.lab_twin", reason="needs the extra [build]")
+    lab_twin.write_lab(tmp_path, 1, Size(1800, 1300), workers=1)
+    monkeypatch.chdir(tmp_path)
+    for name in ("doctor", "plan", "build"):
+        commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith(f"her2-ihc-40x {name}")]
+        assert commands
+        for arguments in commands:
+            assert main(arguments) == 0
+    assert (tmp_path / "her2-ihc-40x-lab-report" / "index.html").is_file()
+
+
+def test_commands_of_a_maintainer(release: Path, tmp_path: Path, hub: HubDouble) -> None:
+    """The commands as they stand, against a Hub on loopback; the data has a licence, as it must."""
+    home = tmp_path / "home"
+    with HubClient(hub, home) as client:
+        packed = client.run(
+            "pack", release, "--out", home / "her2-ihc-40x", "--subset", "--image-size", "8", "--license", "cc-by-4.0"
+        )
+        assert packed.code == 0, packed.err
+        for name in ("verify", "publish", "versions", "diff"):
+            commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith(f"her2-ihc-40x {name}")]
+            assert commands
+            for arguments in commands:
+                ran = client.run(*arguments)
+                assert ran.code == 0, (arguments, ran.err)
+                assert ran.out
+
+
+def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zenodo: Zenodo) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HER2_IHC_40X_ZENODO", zenodo.url)
+    (arguments,) = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("her2-ihc-40x fetch")]
+    assert main(arguments) == 0
+    assert {path.name for path in (tmp_path / "downloads").glob("*.zip")} == set(zenodo.files)
+
+
+def test_no_command_is_left_out() -> None:
+    tested = "make (demo|test)|pip install|her2-ihc-40x (fetch|pack|doctor|plan|build|verify|publish|versions|diff)"
+    assert [line for line in COMMANDS if not re.match(tested, line)] == []

@@ -37,7 +37,7 @@ def test_it_makes_loads_and_shows(
     folder = tmp_path / "demo"
     assert main(["demo", "--slides", str(folder)]) == 0
     printed = capsys.readouterr().out
-    assert "8 slides, 16 regions" in printed
+    assert "8 slides; 0 of them were done already" in printed
     assert "her2-ihc-40x build SLIDES" in printed
     manifest = read_manifest(folder / slide_demo.SHARDS)
     assert {unit["wsi_side"] for unit in manifest.units.values()} == {"train", "test"}
