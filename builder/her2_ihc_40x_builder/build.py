@@ -150,7 +150,7 @@ def _built_with(out: Path, parameters: BuildParameters) -> bool:
 
 def _survey(plan: BuildPlan, parameters: BuildParameters, workers: int) -> tuple[BuildPlan, dict[str, Survey]]:
     tasks = [SurveyTask(slide, parameters.white) for slide in plan.slides]
-    found = run_tasks(survey_slide, tasks, workers=workers, label="White points", unit="slide")
+    found = run_tasks(survey_slide, tasks, workers=workers, label="White points", unit="slide", threads=True)
     surveys: dict[str, Survey] = {}
     quarantined = dict(plan.quarantined)
     warnings = list(plan.warnings)
