@@ -73,7 +73,7 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
             error.strerror or repr(error),
             "Free disk space or permissions, then run it again.",
         ) from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ReleaseError(
             str(folder / manifest.FILE_NAME), "what a card is made from", repr(error), "Make the folder again."
         ) from error
@@ -81,6 +81,8 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
 
 def _render(folder: Path, described: Manifest) -> dict[str, bytes]:
     """Path -> content, in the order in which they are written."""
+    if described.source["kind"] not in ("release", "slides"):
+        raise ValueError(f"a data set of the kind {described.source['kind']!r}")
     rows = read_rows(folder, described)
     figures = draw_figures(folder, described, rows)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from her2_ihc_40x import CLASSES, ReleaseError
 from .manifest import Manifest
 from .pixels import Rgb
 from .shards import Shard
+
+logger = logging.getLogger(__name__)
 
 _MAX_SIDE = 8192
 _COLUMNS = ["label", "slide_id", "slide_score", "slide_side", "sha256"]
@@ -79,11 +82,7 @@ def read_rows(folder: Path, manifest: Manifest) -> list[Row]:
 
 
 def read_images(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[Row, Rgb]]:
-    """Decode the images of rows of one row group, which is read as a whole.
-
-    Raises:
-        ReleaseError: an image cannot be decoded, or is too large.
-    """
+    """Decode the images of rows of one row group, which is read as a whole; what cannot be decoded is warned of."""
     with pq.ParquetFile(folder / rows[0].shard) as file:
         images = file.read_row_group(rows[0].group, columns=["image"]).column("image")
     for row in rows:
@@ -93,10 +92,8 @@ def read_images(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[Row, Rgb]]:
                     raise ValueError(f"{image.width} x {image.height} pixels")
                 pixels = np.asarray(image.convert("RGB"))
         except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-            subject = f"{row.shard}, row {row.place} of row group {row.group}"
-            raise ReleaseError(
-                subject, f"an image of at most {_MAX_SIDE} pixels a side", str(error), "Make the folder again."
-            ) from error
+            logger.warning("%s, row %d of row group %d is not shown: %s", row.shard, row.place, row.group, error)
+            continue
         yield row, pixels
 
 

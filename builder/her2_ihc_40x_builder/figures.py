@@ -65,9 +65,6 @@ def draw_figures(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> list[
         folder: the data set's root.
         manifest: of its shards.
         rows: of all shards, from `read_rows`.
-
-    Raises:
-        ReleaseError: an image cannot be decoded.
     """
     # A build has measured the density of every patch already: then only what is shown is read.
     a_group = 1 if manifest.source["kind"] == "slides" else SAMPLE_ROWS
