@@ -17,7 +17,7 @@ from her2_ihc_40x_builder.companions import write_companions
 from her2_ihc_40x_builder.contents import Leak
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
 from her2_ihc_40x_builder.shards import Shard
-from lab_twin import LEAK, write_lab
+from built_twin import LEAK, write_lab
 
 SNIPPETS = ("datasets", "torch", "polars", "duckdb")
 

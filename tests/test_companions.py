@@ -14,7 +14,7 @@ from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.companions import refresh_companions, write_companions
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
-from lab_twin import write_lab
+from built_twin import write_lab
 
 
 def contents(folder: Path) -> dict[str, bytes]:

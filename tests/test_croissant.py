@@ -12,7 +12,7 @@ import pytest
 from her2_ihc_40x import CLASSES, FEATURES
 from her2_ihc_40x_builder.croissant import licence_of, render_croissant
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
-from lab_twin import write_lab
+from built_twin import write_lab
 
 
 @pytest.fixture(scope="module")
