@@ -11,13 +11,13 @@ import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
 from huggingface_hub.repocard import TEMPLATE_DATASETCARD_PATH
 
+from built_twin import LEAK, write_lab
 from her2_ihc_40x import CLASSES, CONFIGS, ERRATA, FEATURES
 from her2_ihc_40x_builder.card import card_metadata, render_card
 from her2_ihc_40x_builder.companions import write_companions
 from her2_ihc_40x_builder.contents import Leak
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
 from her2_ihc_40x_builder.shards import Shard
-from built_twin import LEAK, write_lab
 
 SNIPPETS = ("datasets", "torch", "polars", "duckdb")
 

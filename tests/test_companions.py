@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from built_twin import write_lab
 from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.companions import refresh_companions, write_companions
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
-from built_twin import write_lab
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,11 +10,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from built_twin import COLOURS, LEAK, SLIDES, write_lab
 from her2_ihc_40x import CLASSES, ReleaseError
 from her2_ihc_40x_builder.contents import measure_leak, patches_per_slide, read_images, read_rows
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
 from her2_ihc_40x_builder.shards import Shard
-from built_twin import COLOURS, LEAK, SLIDES, write_lab
 
 
 def test_every_row_is_read_once(shards: Path) -> None:

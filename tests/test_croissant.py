@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from built_twin import write_lab
 from her2_ihc_40x import CLASSES, FEATURES
 from her2_ihc_40x_builder.croissant import licence_of, render_croissant
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
-from built_twin import write_lab
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from built_twin import COLOURS, write_lab
 from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder import figures
 from her2_ihc_40x_builder.contents import read_rows
 from her2_ihc_40x_builder.figures import Figure, draw_figures, sample_rows
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
-from built_twin import COLOURS, write_lab
 
 SHEETS = {"patches-0.png", "patches-1plus.png", "patches-2plus.png", "patches-3plus.png"}
 
