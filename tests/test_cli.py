@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,19 @@ def test_pack_prints_counts_and_digest(release: Path, tmp_path: Path, capsys: py
     assert printed.splitlines()[0].split() == ["config", "split", "0", "1+", "2+", "3+", "total"]
     assert main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_card_makes_the_card_anew(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "her2-ihc-40x"))
+    (folder / "README.md").unlink()
+    assert main(["card", str(folder), "--license", "cc-by-4.0"]) == 0
+    printed = capsys.readouterr().out
+    assert "README.md" in printed
+    assert "licence cc-by-4.0" in printed
+    assert f"digest {read_manifest(shards).digest}" in printed
+    assert "license: cc-by-4.0" in (folder / "README.md").read_text()
+    assert main(["card", str(tmp_path)]) == 1
+    assert "manifest.json" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
@@ -47,7 +61,9 @@ def test_wrong_use_exits_with_two(arguments: list[str]) -> None:
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["pack", "--help"], ["demo", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["pack", "--help"], ["card", "--help"], ["demo", "--help"], ["--version"]]
+)
 def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

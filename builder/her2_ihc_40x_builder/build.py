@@ -13,19 +13,19 @@ from PIL import Image
 
 from her2_ihc_40x import ReleaseError
 
-from . import card
+from .companions import write_companions
 from .cut import CutTask
 from .errors import Her2Error, ImageError, SlideError
 from .hue import HueVerdict, references_to_json
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
-from .manifest import FILE_NAME, Manifest, count_labels, read_manifest
+from .manifest import Manifest, count_labels, read_manifest
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .plan import BuildPlan, SlidePlan, plan_build
 from .references import HueDecision, decide_hue
 from .shards import Sides
-from .staging import staged_folder, write_text
+from .staging import staged_folder
 from .survey import Survey, survey_slides
 from .unit import UnitTask, make_unit, unit_killed
 
@@ -106,8 +106,7 @@ def build_dataset(
         manifest = _manifest(plan, made, hue, told, licence)
         _check_not_empty(inputs, plan, manifest)
         _drop_strangers(tree, manifest)
-        card.write_card(tree, manifest)
-        write_text(tree / FILE_NAME, manifest.to_json())
+        manifest = write_companions(tree, manifest)
     return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -10,57 +10,53 @@ from typing import Any
 import datasets
 import yaml
 
-from her2_ihc_40x import (
-    ASCO_CAP,
-    CITATION,
-    CLASS_DEFINITIONS,
-    CLASSES,
-    CONFIGS,
-    COUNTS,
-    DOI,
-    ERRATA,
-    FEATURES,
-    REGIONS,
-    SLIDES,
-    SPLITS,
-)
+from her2_ihc_40x import CITATION, CONFIGS, DOI, ERRATA, FEATURES, REGIONS, SLIDES, SPLITS
 
+from . import card_tables as tables
+from .contents import Leak
+from .figures import Figure
 from .manifest import Manifest
-from .staging import write_text
 
 FILE_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def write_card(folder: Path, manifest: Manifest) -> None:
-    """Write the card of a data set into its folder.
+def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak | None = None) -> str:
+    """The text of the card: a function of its arguments.
 
     Args:
-        folder: the data set's root.
-        manifest: of the shards that are in it.
+        manifest: of the data set.
+        figures: in the order in which they are shown.
+        leak: what is known of slides on both sides of `patch_split`.
     """
-    write_text(folder / FILE_NAME, render_card(manifest))
-
-
-def render_card(manifest: Manifest) -> str:
-    """The text of the card."""
+    kind = str(manifest.source["kind"])
+    configs = _configs(manifest)
+    facts = _facts(manifest)
+    places = {
+        "metadata": yaml.safe_dump(card_metadata(manifest), sort_keys=False, allow_unicode=True).rstrip(),
+        "config": configs[0],
+        "split": _splits(manifest, configs[0])[0],
+        "glob": _glob(configs[0], _splits(manifest, configs[0])[0]),
+        "part": " **This is not the whole release: see the counts.**" if tables.is_part(manifest) else "",
+        "configs": tables.configs_table(configs),
+        "counts": tables.counts_table(manifest),
+        "leak": tables.leak_text(manifest, leak),
+        "parameters": tables.parameters_table(manifest, _read_yaml("parameters.yaml")[kind]),
+        "yield": tables.yield_table(manifest),
+        "definitions": tables.definitions_table(),
+        "errata": _errata() if kind == "release" else "",
+        **_figure_places(figures),
+    }
     template = Template((_template_folder() / "README.md.template").read_text(encoding="utf-8"))
-    text = _RELEASE_TEXT if manifest.source["kind"] == "release" else _SLIDES_TEXT
-    licence = manifest.source.get("licence")
-    return template.substitute(
-        text,
-        metadata=yaml.safe_dump(card_metadata(manifest), sort_keys=False, allow_unicode=True).rstrip(),
-        rows=f"{manifest.rows:,}",
-        doi=DOI,
-        licence_text=f"`{licence}`" if licence else "unknown: ask the authors before you share or publish it",
-        counts="\n".join(_count_rows(manifest)),
-        definitions="\n".join(
-            f"| {label} | {ASCO_CAP[label]} | {CLASS_DEFINITIONS.get(label, 'see the record')} |" for label in CLASSES
-        ),
-        errata="\n".join(f"- {line}" for line in ERRATA),
-        digest=manifest.digest,
-        citation=CITATION,
-    )
+    lines = template.substitute(facts, **places).splitlines()
+    # Where there is nothing to say, no gap is left.
+    kept = [line for at, line in enumerate(lines) if line or (at and lines[at - 1])]
+    return "\n".join(kept) + "\n"
+
+
+def summary(manifest: Manifest) -> str:
+    """What the data set is, in a sentence."""
+    return _facts(manifest)["summary"].replace("`", "")
 
 
 def card_metadata(manifest: Manifest) -> dict[str, Any]:
@@ -69,24 +65,22 @@ def card_metadata(manifest: Manifest) -> dict[str, Any]:
     A config or split without files is left out: one glob that matches nothing would break every config. The digest is
     in each config's description, since `datasets` caches a local folder by this YAML alone.
     """
-    configs, infos = [], {}
-    present = [config for config in CONFIGS if config in manifest.counts]
-    for config in present:
-        glob = "data/wsi_{}/*/*.parquet" if config == "wsi_split" else "data/*/patch_{}/*.parquet"
-        configs.append(
-            {
-                "config_name": config,
-                **({"default": True} if config == present[0] else {}),
-                "description": f"{CONFIGS[config]} sha256 of all files: {manifest.digest}",
-                "data_files": [{"split": split, "path": glob.format(split)} for split in _splits(manifest, config)],
-            }
-        )
-        infos[config] = _dataset_info(manifest, config)
-    licence = manifest.source.get("licence")
+    present = _configs(manifest)
+    configs = [
+        {
+            "config_name": config,
+            **({"default": True} if config == present[0] else {}),
+            "description": f"{CONFIGS[config]} sha256 of all files: {manifest.digest}",
+            "data_files": [{"split": split, "path": _glob(config, split)} for split in _splits(manifest, config)],
+        }
+        for config in present
+    ]
+    is_release = manifest.source["kind"] == "release"
     metadata: dict[str, Any] = {
-        "pretty_name": "HER2-IHC-40x",
-        "license": licence or "unknown",
-        "annotations_creators": ["expert-generated"],
+        "pretty_name": _facts(manifest)["title"],
+        "license": manifest.source.get("licence") or "unknown",
+        # Who drew and scored a laboratory's slides is not known here.
+        **({"annotations_creators": ["expert-generated"]} if is_release else {}),
         "task_categories": ["image-classification"],
         "task_ids": ["multi-class-image-classification"],
         "size_categories": [next((name for limit, name in _SIZES if manifest.rows < limit), "n>1M")],
@@ -94,6 +88,7 @@ def card_metadata(manifest: Manifest) -> dict[str, Any]:
         "configs": configs,
     }
     data = _CardData(metadata)
+    infos = {config: _dataset_info(manifest, config) for config in present}
     datasets.info.DatasetInfosDict(infos).to_dataset_card_data(data)
     return dict(data)
 
@@ -102,8 +97,16 @@ class _CardData(dict[str, Any]):
     """What `DatasetInfosDict.to_dataset_card_data` fills: a mapping is all it asks for."""
 
 
+def _configs(manifest: Manifest) -> list[str]:
+    return [config for config in CONFIGS if config in manifest.counts]
+
+
 def _splits(manifest: Manifest, config: str) -> list[str]:
     return [split for split in SPLITS if split in manifest.counts[config]]
+
+
+def _glob(config: str, split: str) -> str:
+    return f"data/wsi_{split}/*/*.parquet" if config == "wsi_split" else f"data/*/patch_{split}/*.parquet"
 
 
 def _dataset_info(manifest: Manifest, config: str) -> datasets.DatasetInfo:
@@ -120,45 +123,47 @@ def _dataset_info(manifest: Manifest, config: str) -> datasets.DatasetInfo:
     )
 
 
-def _count_rows(manifest: Manifest) -> Iterator[str]:
-    yield "| config | split | " + " | ".join(CLASSES) + " | total | published total |"
-    yield "| --- | --- |" + " ---: |" * (len(CLASSES) + 2)
-    for config in CONFIGS:
-        for split in SPLITS:
-            labels = manifest.counts.get(config, {}).get(split, {})
-            cells = [str(labels.get(label, 0)) for label in CLASSES]
-            published = sum(COUNTS[config][split].values())
-            yield f"| `{config}` | {split} | " + " | ".join(cells) + f" | {sum(labels.values())} | {published} |"
+# --- Text ---------------------------------------------------------------------------------------------------------
+
+
+def _facts(manifest: Manifest) -> dict[str, str]:
+    """The prose of this kind of data set, with the facts in their places."""
+    licence = manifest.source.get("licence")
+    record = manifest.source.get("record") or {}
+    facts = {
+        "rows": f"{manifest.rows:,}",
+        "doi": DOI,
+        "digest": manifest.digest,
+        "citation": CITATION,
+        "licence_text": f"`{licence}`" if licence else "unknown: ask the authors before you share or publish it",
+        "slides_published": str(sum(SLIDES.values())),
+        "regions_published": f"{sum(REGIONS.values()):,}",
+        "record": f", version {record['version']}" if record.get("version") else "",
+    }
+    texts = _read_yaml(f"{manifest.source['kind']}.yaml")
+    return {**facts, **{name: Template(text).substitute(facts) for name, text in texts.items()}}
+
+
+def _errata() -> str:
+    return "\n".join(["Errata of the release:", "", *(f"- {line}" for line in ERRATA)])
+
+
+def _figure_places(figures: Sequence[Figure]) -> dict[str, str]:
+    """Markdown for the figures of each place in the template; none where there is none."""
+    captions: Mapping[str, str] = _read_yaml("captions.yaml")
+    places = {"figure_sheet": "", "figure_classes": "", "figure_slides": "", "figure_density": ""}
+    for figure in figures:
+        caption = Template(captions[figure.caption]).substitute(figure.facts)
+        place = f"figure_{figure.caption.split('_')[0]}"
+        places[place] += f"![{caption.split(':')[0].split('.')[0]}]({figure.path})\n\n*{caption}*\n\n"
+    return {place: text.rstrip() for place, text in places.items()}
+
+
+def _read_yaml(name: str) -> Any:
+    return yaml.safe_load((_template_folder() / name).read_text(encoding="utf-8"))
 
 
 def _template_folder() -> Path:
     """Where the template is, in a wheel or in the source tree: an editable install leaves it where it is."""
     installed = Path(__file__).parent / "dataset_card"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "dataset_card"
-
-
-_PUBLISHED = f"{sum(SLIDES.values())} slides and {sum(REGIONS.values())} regions"
-
-_RELEASE_TEXT = {
-    "summary": "The public release of HER2-IHC-40x, patch by patch as its authors made it, in a form that "
-    "`datasets` loads directly.",
-    "made_from": f"the release's zips, which its authors cut from {_PUBLISHED}",
-    "made_how": "Image bytes are the release's own. Patches of the two variants are the same row if their bytes, "
-    "label, and the score and side in their names agree. The authors tiled the regions, and dropped patches whose hue "
-    "histogram (180 bins, L2-normalised) correlates 0.7 or less with the mean of the first 20 of their class.",
-    "label_meaning": "the class of the folder that the release has it in.",
-    "image_meaning": "PNG or JPEG, the release's bytes as they are",
-    "slide_meaning": "no file of the release names it, so it is null unless a table was given",
-    "privacy": "The release names no patient. Its images are published as they are, metadata of their files included. "
-    "Treat them as pseudonymised, not as anonymous.",
-}
-_SLIDES_TEXT = {
-    "summary": "Patches regenerated from whole slide images and annotated regions, in the form of HER2-IHC-40x.",
-    "made_from": "whole slide images and regions; parameters are in `manifest.json`",
-    "made_how": "Regions were tiled, tissue and hue were measured, and intensity was scaled as `parameters` in "
-    "`manifest.json` says.",
-    "label_meaning": "the class of its region where one is given, else the score of its slide.",
-    "image_meaning": "the patch, encoded once from the slide's pixels",
-    "slide_meaning": "the file's name, or its pseudonym",
-    "privacy": "Slide and case ids are as they were given. Treat the images as pseudonymised, not as anonymous.",
-}

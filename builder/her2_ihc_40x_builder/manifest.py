@@ -19,6 +19,21 @@ FILE_NAME = "manifest.json"
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
+@dataclass(frozen=True, order=True)
+class Companion:
+    """A file beside the shards: the card, a figure, or croissant.json.
+
+    Args:
+        path: from the data set's root, with "/".
+        sha256: of the file.
+        bytes: its size.
+    """
+
+    path: str
+    sha256: str
+    bytes: int
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a folder of shards holds; a function of the inputs and parameters alone, without times or paths.
@@ -31,6 +46,7 @@ class Manifest:
         units: unit -> a digest of its inputs, by which an unchanged one is known.
         report: what a reader should know about the input: format mismatches, duplicates, and so on.
         hue_references: class -> {patch_ids, histogram}: what the hue filter compared with; empty for a release.
+        companions: the other files, but for the manifest itself; they are not in the digest.
     """
 
     shards: Sequence[Shard]
@@ -40,6 +56,7 @@ class Manifest:
     units: Mapping[str, Mapping[str, Any]]
     report: Mapping[str, Any] = field(default_factory=dict)
     hue_references: Mapping[str, Any] = field(default_factory=dict)
+    companions: Sequence[Companion] = ()
 
     @property
     def digest(self) -> str:
@@ -65,6 +82,7 @@ class Manifest:
             "made_by": {"her2-ihc-40x": __version__},
             "digest": self.digest,
             "files": [asdict(shard) for shard in sorted(self.shards)],
+            "companions": [asdict(companion) for companion in sorted(self.companions)],
             "counts": self.counts,
             "parameters": self.parameters,
             "source": self.source,
@@ -94,6 +112,7 @@ def read_manifest(folder: Path) -> Manifest:
             units=content["units"],
             report=content["report"],
             hue_references=content["hue_references"],
+            companions=[Companion(**entry) for entry in content["companions"]],
         )
         if manifest.digest != content["digest"]:
             raise ValueError("a digest that does not fit its files")

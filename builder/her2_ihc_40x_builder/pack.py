@@ -23,12 +23,12 @@ from her2_ihc_40x import (
     release_row,
 )
 
-from . import card
+from .companions import write_companions
 from .errors import ImageError, LabelError
-from .manifest import FILE_NAME, Manifest, count_labels, is_ours
+from .manifest import Manifest, count_labels, is_ours
 from .parallel import default_workers, run_tasks
 from .shards import Shard, UnitWriter
-from .staging import staged_folder, write_text
+from .staging import staged_folder
 from .tables import read_table
 from .variants import MatchedPatch, Matching, match_variants
 
@@ -103,9 +103,7 @@ def pack_release(root: Path, out: Path, options: PackOptions | None = None) -> M
             units={task.unit: {"inputs": _inputs_digest(task.rows, hashes)} for task in tasks},
             report=_report(matching, written),
         )
-        card.write_card(tree, manifest)
-        write_text(tree / FILE_NAME, manifest.to_json())
-    return manifest
+        return write_companions(tree, manifest)
 
 
 # --- Units --------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.errors import Her2Error
-from her2_ihc_40x_builder.pixels import Rgb, check_rgb
+from her2_ihc_40x_builder.pixels import Rgb, White, check_rgb
+
+__all__ = ["White", "WhiteEstimate", "estimate_white"]
 
 #: Blocks have this side in level-0 pixels (16 micrometres at 40x): wide enough that tissue shows its texture.
 BLOCK = 64
@@ -31,32 +32,6 @@ TOLERANCE = 3.0
 AGREEING = 0.75
 #: The least share of the scanned area that must be glass.
 LEAST_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class White:
-    """The colour of bare glass, in levels from above 0 to 255 (not rounded).
-
-    Raises:
-        Her2Error: a channel is outside that range, or not a number.
-    """
-
-    red: float
-    green: float
-    blue: float
-
-    def __post_init__(self) -> None:
-        if not all(0 < level <= 255 for level in self.levels):
-            found = ",".join(f"{level:g}" for level in self.levels)
-            raise Her2Error("white point", "three levels above 0 and up to 255", found, "Give it as --white R,G,B.")
-
-    @property
-    def levels(self) -> tuple[float, float, float]:
-        """Red, green, blue."""
-        return self.red, self.green, self.blue
-
-    def __str__(self) -> str:
-        return "/".join(f"{level:.1f}" for level in self.levels)
 
 
 @dataclass(frozen=True)

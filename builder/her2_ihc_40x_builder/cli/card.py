@@ -1,0 +1,31 @@
+"""`her2-ihc-40x card`: write the card, figures and croissant.json of a data set anew."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..companions import refresh_companions
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "card",
+        help="write the card, figures and croissant.json of a data set anew",
+        description="Make README.md, figures/, croissant.json and manifest.json of a data set again from its shards, "
+        "which are only read. `pack` and `build` do this themselves.",
+    )
+    parser.add_argument("folder", type=Path, help="a data set that pack or build made")
+    parser.add_argument("--license", dest="licence", help="the data's licence, as an id of the Hub; else it stays")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write them, and say what was written."""
+    manifest = refresh_companions(arguments.folder, arguments.licence)
+    for companion in manifest.companions:
+        print(f"{companion.bytes:>9}  {companion.path}")
+    print(f"licence {manifest.source.get('licence') or 'unknown'}")
+    print(f"digest {manifest.digest} (the shards are as they were)")
+    return 0
