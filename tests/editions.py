@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 
 from her2_ihc_40x import CLASSES, FEATURES
-from her2_ihc_40x_builder.card import write_card
-from her2_ihc_40x_builder.manifest import FILE_NAME, Manifest, count_labels
+from her2_ihc_40x_builder.card import render_card
+from her2_ihc_40x_builder.manifest import FILE_NAME, Companion, Manifest, count_labels, read_manifest
 from her2_ihc_40x_builder.shards import Sides, UnitWriter
+from her2_ihc_40x_builder.verify import COMPANION
 
 Slides = Mapping[str, Sequence["Spot"]]
 
@@ -57,7 +58,21 @@ def write_edition(folder: Path, slides: Slides, *, licence: str | None = "cc-by-
         shards += writer.shards
     source = {"kind": "slides", "licence": licence}
     manifest = Manifest(sorted(shards), count_labels(rows), {}, source, {unit: {} for unit in slides})
-    write_card(folder, manifest)
+    (folder / "README.md").write_text(render_card(manifest), encoding="utf-8")
+    (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    return list_companions(folder)
+
+
+def list_companions(folder: Path) -> Path:
+    """Write into the manifest of a data set the files that are beside its shards, as they are."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    listed = [
+        Companion(name, hashlib.sha256(data).hexdigest(), len(data))
+        for name, data in files.items()
+        if COMPANION.fullmatch(name)
+    ]
+    manifest = replace(read_manifest(folder), companions=listed)
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")
     return folder
 

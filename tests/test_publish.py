@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from editions import Spot, contents, plan_slides, write_edition
+from editions import Spot, contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.shards import Shard, Sides
@@ -174,6 +174,7 @@ def test_the_same_files_are_no_new_version(lab: Lab, first: Path, tmp_path: Path
     # A card alone may be a patch.
     card = shutil.copytree(first, tmp_path / "card")
     (card / "README.md").write_text((card / "README.md").read_text() + "\nA word more.\n")
+    list_companions(card)
     start = len(lab.hub.requests)
     lab.published(card, "1.0.1")
     assert not [r for r in lab.hub.requests[start:] if r.method == "PUT"]

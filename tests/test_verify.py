@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from editions import contents, plan_slides, write_edition
+from editions import contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.shards import Shard, digest
@@ -39,7 +39,7 @@ def test_a_good_folder(name: str, request: pytest.FixtureRequest) -> None:
     found = verify(folder)
     assert found.problems == ()
     assert found.checked == len(read_manifest(folder).shards)
-    assert found.companions == ("README.md",)
+    assert found.companions == tuple(sorted(companion.path for companion in read_manifest(folder).companions))
     assert contents(folder) == before
 
 
@@ -48,9 +48,31 @@ def test_what_may_lie_beside_it(good: Path, tmp_path: Path) -> None:
     for path in ("figures/classes.png", "croissant.json", ".gitattributes", ".cache/huggingface/download/x.lock"):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text("")
-    found = verify(folder)
+    assert [problem.path for problem in verify(folder).problems] == ["croissant.json", "figures/classes.png"]
+    found = verify(list_companions(folder))
     assert found.problems == ()
     assert found.companions == ("README.md", "croissant.json", "figures/classes.png")
+
+
+@pytest.mark.parametrize("path", ["README.md", "croissant.json", "figures/classes.png"])
+def test_a_changed_or_lost_companion(shards: Path, tmp_path: Path, path: str) -> None:
+    folder = shutil.copytree(shards, tmp_path / "her2-ihc-40x")
+    data = (folder / path).read_bytes()
+    for damaged in (flip(data), data[:-1], None):
+        if damaged is None:
+            (folder / path).unlink()
+        else:
+            (folder / path).write_bytes(damaged)
+        assert {problem.path for problem in verify(folder).problems} == {path}
+
+
+@pytest.mark.parametrize("path", ["../README.md", "data/x.png", "figures/../../x.png", 7])
+def test_a_companion_elsewhere_is_not_opened(good: Path, tmp_path: Path, path: object) -> None:
+    folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
+    content = json.loads((folder / "manifest.json").read_text())
+    content["companions"].append({"path": path, "sha256": "0" * 64, "bytes": 1})
+    (folder / "manifest.json").write_text(json.dumps(content))
+    assert [problem.path for problem in verify(folder).problems] == ["manifest.json"]
 
 
 # --- Damage: each takes a good folder and changes it ----------------------------------------------------------------

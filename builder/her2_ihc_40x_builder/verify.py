@@ -105,6 +105,7 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
     shards = sorted(manifest.shards)
     companions, strays = _list_others(folder, {shard.path for shard in shards})
     problems += strays
+    problems += _check_companions(folder, manifest, companions)
     problems += [Problem(path, "a file", "none") for path in [card.FILE_NAME] if path not in companions]
     chosen = shards if subset is None else shards[subset.n - 1 :: subset.t]
     read = run_tasks(
@@ -135,6 +136,9 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(FILE_NAME, "each file once", shard.path)
         else:
             seen.add(shard.path.casefold())
+    for companion in manifest.companions:
+        if not isinstance(companion.path, str) or not COMPANION.fullmatch(companion.path):
+            yield Problem(FILE_NAME, "paths of the card, croissant.json and figures", repr(companion.path)[:200])
 
 
 def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:
@@ -153,6 +157,20 @@ def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Proble
             elif path not in listed and path != FILE_NAME:
                 problems.append(Problem(path, "only files that the manifest lists, the card and figures", "a file"))
     return sorted(companions), problems
+
+
+def _check_companions(folder: Path, manifest: Manifest, found: Sequence[str]) -> Iterator[Problem]:
+    """Every file beside the shards against the manifest's list of them."""
+    listed = {companion.path: companion for companion in manifest.companions}
+    for path in sorted({*listed, *found}):
+        if path not in found:
+            yield Problem(path, "a file", "none")
+        elif path not in listed:
+            yield Problem(path, "a file that the manifest lists", "one that it does not")
+        elif (size := (folder / path).stat().st_size) != listed[path].bytes:
+            yield Problem(path, f"{listed[path].bytes} bytes", f"{size} bytes")
+        elif (sha256 := _sha256(folder / path)) != listed[path].sha256:
+            yield Problem(path, f"sha256 {listed[path].sha256}", sha256)
 
 
 # --- Shards -------------------------------------------------------------------------------------------------------
