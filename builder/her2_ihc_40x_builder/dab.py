@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.pixels import Rgb, White, check_rgb
+from .pixels import Rgb, White, check_rgb
 
 #: Optical densities in red, green and blue of haematoxylin, eosin and DAB, one a row: Ruifrok and Johnston,
 #: "Quantification of histochemical staining by color deconvolution", Anal Quant Cytol Histol 23 (2001) 291-299, the

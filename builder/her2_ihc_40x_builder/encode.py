@@ -12,8 +12,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from her2_ihc_40x_builder.errors import Her2Error, ImageError
-from her2_ihc_40x_builder.pixels import Rgb, check_rgb
+from .errors import Her2Error, ImageError
+from .pixels import Rgb, check_rgb
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 

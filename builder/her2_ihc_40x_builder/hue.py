@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.errors import Her2Error
-from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.order import draw
-from her2_ihc_40x_builder.pixels import Rgb, check_rgb
+from .errors import Her2Error
+from .geometry import Box
+from .order import draw
+from .pixels import Rgb, check_rgb
 
 HueFilter = Literal["drop", "report", "authors", "off"]
 #: float32 of shape (180,).

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.errors import Her2Error, ImageError, MissingExtraError
-from her2_ihc_40x_builder.pixels import Rgb, check_rgb
-from her2_ihc_40x_builder.white import White
+from .errors import Her2Error, ImageError, MissingExtraError
+from .pixels import Rgb, check_rgb
+from .white import White
 
 IntensityName = Literal["background", "none", "reinhard", "macenko"]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from her2_ihc_40x import CLASSES
-from her2_ihc_40x_builder.errors import LabelError
-from her2_ihc_40x_builder.tables import Row, read_table
+
+from .errors import LabelError
+from .tables import Row, read_table
 
 #: A class with what people put in front of it.
 _SPELLING = re.compile(r"(?:her2|class|score|her2[ _-](?:class|score))?[ _-]?(?:(0)|([123])\+?)", re.ASCII)

@@ -15,10 +15,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from her2_ihc_40x_builder.errors import Her2Error, RegionError, SlideError
-from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.matching import Correlation, Crop, peaks
-from her2_ihc_40x_builder.search import (
+from .errors import Her2Error, RegionError, SlideError
+from .geometry import Box, Size
+from .matching import Correlation, Crop, peaks
+from .search import (
     Overviews,
     Place,
     SlideLike,

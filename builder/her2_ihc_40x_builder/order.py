@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from her2_ihc_40x_builder.geometry import Box
+from .geometry import Box
 
 
 def draw(seed: int, *parts: str | Box) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from her2_ihc_40x_builder.geometry import Box
+from .geometry import Box
 
 
 def overlapping_pairs(windows: Sequence[Box]) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.errors import Her2Error, ImageError
+from .errors import Her2Error, ImageError
 
 #: uint8 pixels of shape (height, width, 3), red first.
 Rgb = NDArray[np.uint8]

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.matching import Crop, Gray, peaks
+from .geometry import Box, Size
+from .matching import Crop, Gray, peaks
 
 #: Shortest side of a template, in pixels, for a search and for a sweep: detail enough, pixels few.
 TEMPLATE_SIDE, SWEEP_SIDE = 64, 40

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from her2_ihc_40x import CLASSES
-from her2_ihc_40x_builder.errors import Her2Error, LabelError, SlideError
-from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.order import draw
-from her2_ihc_40x_builder.overlap import first_joined
-from her2_ihc_40x_builder.tables import Row, read_table
+
+from .errors import Her2Error, LabelError, SlideError
+from .geometry import Box
+from .order import draw
+from .overlap import first_joined
+from .tables import Row, read_table
 
 Side = Literal["train", "test"]
 PatchSplit = Literal["overlap", "authors"]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from her2_ihc_40x_builder.errors import LabelError
+from .errors import LabelError
 
 #: A row for each patch of a release forty times this one's size fits; more is refused, so that memory is bounded.
 MAX_BYTES = 64 * 2**20

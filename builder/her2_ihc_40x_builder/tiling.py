@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import shapely
 from shapely import MultiPolygon, Polygon
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Box, Size
+from .errors import RegionError
+from .geometry import Box, Size
 
 #: A window that covers this share of its region is kept, however little of the window that is.
 REGION_COVERED = 0.9

@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
-from her2_ihc_40x_builder.pixels import Rgb, check_rgb
-from her2_ihc_40x_builder.white import White
+from .pixels import Rgb, check_rgb
+from .white import White
 
 #: A pixel is glass if its largest optical density (base 10) is below this; 0.06 lost nearly all of a real faint slide.
 GLASS_DENSITY = 0.03

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.pixels import Rgb, White, check_rgb
+from .pixels import Rgb, White, check_rgb
 
 __all__ = ["White", "WhiteEstimate", "estimate_white"]
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from her2_ihc_40x_builder.errors import LabelError, RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
-from her2_ihc_40x_builder.regions.classes import ClassRules
-from her2_ihc_40x_builder.regions.combine import combine, with_ids
-from her2_ihc_40x_builder.regions.model import Area, Drawn, Finding, Reading, Region, RegionSet
-from her2_ihc_40x_builder.regions.names import shown, slide_and_roi_of, slide_of
-from her2_ihc_40x_builder.regions.polygons import cleaned
-from her2_ihc_40x_builder.search import SlideLike
+from ..errors import LabelError, RegionError
+from ..geometry import Size
+from ..regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
+from ..search import SlideLike
+from .classes import ClassRules
+from .combine import combine, with_ids
+from .model import Area, Drawn, Finding, Reading, Region, RegionSet
+from .names import shown, slide_and_roi_of, slide_of
+from .polygons import cleaned
 
 __all__ = [
     "Area",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from her2_ihc_40x import CLASSES
-from her2_ihc_40x_builder.errors import LabelError
+
+from ..errors import LabelError
 
 _SCORE = re.compile(r"(?:(?:class|score|her-?2|ihc)[ _:-]*)*(?:(0)|([123]) ?\+?)", re.IGNORECASE)
 _TUMOUR = frozenset({"tumor", "tumour"})

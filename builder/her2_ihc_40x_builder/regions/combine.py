@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import shapely
 
-from her2_ihc_40x_builder.errors import LabelError, RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions.classes import ClassRules, Meaning
-from her2_ihc_40x_builder.regions.model import Area, Drawn, Reading, Region
-from her2_ihc_40x_builder.regions.polygons import LEAST_AREA, clipped, polygonal
+from ..errors import LabelError, RegionError
+from ..geometry import Size
+from .classes import ClassRules, Meaning
+from .model import Area, Drawn, Reading, Region
+from .polygons import LEAST_AREA, clipped, polygonal
 
 #: Regions of one slide; more are detections.
 MAX_REGIONS = 2000

@@ -11,14 +11,14 @@ import shapely
 from shapely.affinity import scale as scaled
 from shapely.affinity import translate
 
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.locate import Request, UnfitCropError, locate
-from her2_ihc_40x_builder.regions import images
-from her2_ihc_40x_builder.regions.classes import score_of
-from her2_ihc_40x_builder.regions.model import Drawn, Reading
-from her2_ihc_40x_builder.regions.names import shown
-from her2_ihc_40x_builder.regions.polygons import of_mask
-from her2_ihc_40x_builder.search import Place, SlideLike
+from ..geometry import Size
+from ..locate import Request, UnfitCropError, locate
+from ..regions import images
+from ..search import Place, SlideLike
+from .classes import score_of
+from .model import Drawn, Reading
+from .names import shown
+from .polygons import of_mask
 
 #: Folders that say what is in them rather than of which class it is.
 _PLAIN_FOLDERS = frozenset({"roi", "rois", "crops", "masks", "mask", "regions", "annotations", "png"})

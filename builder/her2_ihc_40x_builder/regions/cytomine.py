@@ -14,12 +14,12 @@ import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions import geojson
-from her2_ihc_40x_builder.regions.model import Drawn, Reading
-from her2_ihc_40x_builder.regions.names import is_number, shown, slide_of
-from her2_ihc_40x_builder.regions.polygons import from_bottom
+from ..errors import RegionError
+from ..geometry import Size
+from ..regions import geojson
+from .model import Drawn, Reading
+from .names import is_number, shown, slide_of
+from .polygons import from_bottom
 
 #: Characters of one WKT: 200,000 vertices at 40 characters each.
 MAX_WKT = 8_000_000

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.regions.names import shown
+from ..errors import RegionError
+from .names import shown
 
 FileKind = Literal["png", "xml", "json"]
 

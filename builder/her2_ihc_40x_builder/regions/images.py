@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.matching import Crop
-from her2_ihc_40x_builder.regions.names import shown
+from ..errors import RegionError
+from ..geometry import Size
+from ..matching import Crop
+from .names import shown
 
 #: Pixels of one crop or mask: 8000 x 8000, 256 MB while an RGBA is decoded.
 MAX_PIXELS = 64_000_000

@@ -11,12 +11,12 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 from shapely.geometry.base import BaseGeometry
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions.files import check_bytes
-from her2_ihc_40x_builder.regions.model import Drawn, Reading
-from her2_ihc_40x_builder.regions.names import is_number, shown
-from her2_ihc_40x_builder.regions.polygons import from_bottom
+from ..errors import RegionError
+from ..geometry import Size
+from .files import check_bytes
+from .model import Drawn, Reading
+from .names import is_number, shown
+from .polygons import from_bottom
 
 #: What ImageScope calls the types of a region.
 _AREAS = {"0": "freehand", "1": "rectangle", "2": "ellipse"}

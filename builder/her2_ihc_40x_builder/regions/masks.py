@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.affinity import scale as scaled
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions.classes import ClassRules
-from her2_ihc_40x_builder.regions.model import Drawn, Reading
-from her2_ihc_40x_builder.regions.names import shown
-from her2_ihc_40x_builder.regions.polygons import of_mask
+from ..errors import RegionError
+from ..geometry import Size
+from .classes import ClassRules
+from .model import Drawn, Reading
+from .names import shown
+from .polygons import of_mask
 
 #: Values of a mask, each a class of its own; more is a picture.
 MAX_VALUES = 8

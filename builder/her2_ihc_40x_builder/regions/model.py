@@ -10,7 +10,7 @@ from typing import Literal
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from her2_ihc_40x_builder.errors import Her2Error
+from ..errors import Her2Error
 
 Area = Polygon | MultiPolygon
 

@@ -9,9 +9,9 @@ from shapely import MultiPolygon, Polygon
 from shapely.affinity import affine_transform
 from shapely.geometry.base import BaseGeometry
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions.model import Area
+from ..errors import RegionError
+from ..geometry import Size
+from .model import Area
 
 #: More vertices than any hand or brush makes in one shape.
 MAX_VERTICES = 200_000

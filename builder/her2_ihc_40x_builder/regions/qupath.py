@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from her2_ihc_40x_builder.errors import RegionError
-from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.regions import geojson
-from her2_ihc_40x_builder.regions.model import Drawn, Reading
-from her2_ihc_40x_builder.regions.names import is_number, is_uuid, shown
-from her2_ihc_40x_builder.regions.polygons import from_bottom
+from ..errors import RegionError
+from ..geometry import Size
+from ..regions import geojson
+from .model import Drawn, Reading
+from .names import is_number, is_uuid, shown
+from .polygons import from_bottom
 
 
 def read(document: Any, source: Path, slide: str, size: Size, reading: Reading, *, invert_y: bool) -> None:
