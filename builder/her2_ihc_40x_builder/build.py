@@ -250,9 +250,9 @@ def _check_not_empty(inputs: BuildInputs, plan: BuildPlan, manifest: Manifest) -
 
 
 def _drop_strangers(tree: Path, manifest: Manifest) -> None:
-    """Remove shards that no finished unit has: of slides that are gone, or that were in trouble this time."""
+    """Remove shards of slides that are gone or were in trouble, and the figures of a run that was cut short."""
     listed = {tree / shard.path for shard in manifest.shards}
-    for path in sorted(tree.glob("data/*/*/*")):
+    for path in sorted([*tree.glob("data/*/*/*"), *tree.glob("figures/*")]):
         if path not in listed:
             path.unlink()
     for folder in sorted((path for path in tree.glob("data/**/") if path != tree), reverse=True):

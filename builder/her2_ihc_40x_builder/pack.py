@@ -45,7 +45,7 @@ class PackOptions:
         image_size: the width and height of every patch in pixels; None for any.
         slides: a CSV of patch_id, slide_id, which the release does not tell.
         licence: the data's licence, an id that the Hub knows; None for what source.json says, if it is there.
-        workers: processes.
+        workers: threads.
         overwrite: replace a data set of ours at the output's place.
     """
 
@@ -94,6 +94,7 @@ def pack_release(root: Path, out: Path, options: PackOptions | None = None) -> M
             label="Packing",
             unit="patch",
             weight=lambda task: len(task.rows),
+            threads=True,  # reading, hashing, decoding and writing leave Python; a process would first import for seconds
         )
         manifest = Manifest(
             shards=sorted(shard for unit in written for shard in unit.shards),
