@@ -94,7 +94,7 @@ def pack_release(root: Path, out: Path, options: PackOptions | None = None) -> M
             label="Packing",
             unit="patch",
             weight=lambda task: len(task.rows),
-            threads=True,  # reading, hashing, decoding and writing leave Python; a process would first import for seconds
+            threads=True,  # reading, hashing, decoding and writing leave Python; a process would import first
         )
         manifest = Manifest(
             shards=sorted(shard for unit in written for shard in unit.shards),
