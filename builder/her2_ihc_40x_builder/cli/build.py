@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import add_build_arguments, add_license, add_workers, build_arguments
+from .arguments import add_build_arguments, add_license, add_workers, build_arguments, path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,8 +18,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "unfinished, changed or was in trouble. Exit code 3: made, but some slides are in quarantine.",
     )
     add_build_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
-    parser.add_argument("--report", type=Path, help="the report's folder, not to be published (OUT-report)")
+    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
     parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
     add_license(parser)
     add_workers(parser)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..companions import refresh_companions
+from .arguments import path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,7 +16,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Make README.md, figures/, croissant.json and manifest.json of a data set again from its shards, "
         "which are only read. `pack` and `build` do this themselves.",
     )
-    parser.add_argument("folder", type=Path, help="a data set that pack or build made")
+    parser.add_argument("folder", type=path, help="a data set that pack or build made")
     parser.add_argument("--license", dest="licence", help="the data's licence, as an id of the Hub; else it stays")
     parser.set_defaults(run=run)
 

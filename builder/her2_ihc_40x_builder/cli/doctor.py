@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+from .arguments import path
+
 _BASE = ("datasets", "huggingface_hub", "numpy", "pillow", "pyarrow", "fsspec")
 _BUILD = ("openslide", "tifffile", "simplejpeg", "cv2", "isal", "shapely", "defusedxml", "imagecodecs")
 
@@ -23,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Show versions, codecs, disk and memory, and try the parts that hang on system libraries. Exit "
         "code 1: something that `pack` or `build` needs does not work.",
     )
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(), help="where the output would be (%(default)s)")
+    parser.add_argument("folder", type=path, nargs="?", default=Path(), help="where the output would be (%(default)s)")
     parser.set_defaults(run=run)
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from ..changes import Version
 from ..publish import Published, VersionPlan, finish_version, plan_version, publish_version
-from .arguments import add_workers, positive
+from .arguments import add_workers, path, positive
 
 _SHOWN = 10
 
@@ -22,7 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Hub then holds (declared hashes, and a row of every file), and only then tag it. The folder is only read. "
         "After an interruption run it again. The token is the one of `hf auth login`, or HF_TOKEN.",
     )
-    parser.add_argument("folder", type=Path, help="the data set")
+    parser.add_argument("folder", type=path, help="the data set")
     parser.add_argument("--repo", required=True, metavar="NAMESPACE/NAME", help="the data set's repo on the Hub")
     parser.add_argument(
         "--version", type=_version, required=True, metavar="X.Y.Z", help="newer than all that are there"
@@ -75,8 +74,8 @@ def _show(plan: VersionPlan) -> Iterator[str]:
         yield f"{kind}: {len(names)} slides or blocks{_some(names)}"
     for change in plan.counts:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
-    for path in plan.changes.foreign:
-        yield f"not of this data set, but below data/: {path}"
+    for foreign in plan.changes.foreign:
+        yield f"not of this data set, but below data/: {foreign}"
     yield f"bytes to send: {plan.bytes_to_send}"
     yield f"digest {plan.manifest.digest}"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..verify import Subset, verify_folder
-from .arguments import add_workers
+from .arguments import add_workers, path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +16,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Read every file and compare it with the manifest: bytes, sha256, columns, rows, labels; then the "
         "card's metadata and the digest; and name what is missing or not listed. Exit code 1: there is a problem.",
     )
-    parser.add_argument("folder", type=Path, help="the data set")
+    parser.add_argument("folder", type=path, help="the data set")
     parser.add_argument(
         "--subset", type=_subset, metavar="n/t", help="read only the n-th of t parts in whole, and the others' sizes"
     )
