@@ -134,7 +134,9 @@ def run_tasks(
             try:
                 finish(position, call(tasks[position]))
             except BrokenProcessPool:
-                finish(position, killed(tasks[position]))  # type: ignore[misc]
+                if killed is None:
+                    raise
+                finish(position, killed(tasks[position]))
         return [results[position] for position in range(len(tasks))]
 
 
