@@ -257,7 +257,7 @@ def test_absurd_tags_do_not_fool_the_fast_path(plain: Path, tmp_path: Path, tag:
     assert outcome(path, "auto") == outcome(path, "openslide")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_tile_is_an_error_or_openslides_pixels(small: Path, data: st.DataObject) -> None:
 

@@ -190,7 +190,7 @@ def test_scales_come_from_the_annotation_or_are_simple() -> None:
     assert simple_scales(500, 400, Size(750, 600)) == (1.5,)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(8, 24), st.integers(8, 24), st.booleans())
 def test_peaks_agree_with_correlation_computed_directly(seed: int, width: int, height: int, masked: bool) -> None:
     rng = np.random.default_rng(seed)
