@@ -49,7 +49,7 @@ _ACCESSIONS = (
     re.compile(r"(?<!\d)(19|20)\d\d[-_/]\d{4,8}(?!\d)"),
 )
 _LABELLED = re.compile(
-    r"(?<![a-z])(mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|acc|accession)(no|nr)?[-_ :#.]*\d{3,}", re.IGNORECASE
+    r"(?<![a-z])(mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|acc|accession)[-_ :#.]*(no|nr)?[-_ :#.]*\d{3,}", re.IGNORECASE
 )
 _NATIONAL = (
     re.compile(r"(?<!\d)(?P<first>\d{6})[-+A-FU-Y](?P<rest>\d{3}[0-9A-FHJ-NPR-Y])(?![A-Za-z0-9])", re.IGNORECASE),  # fi
