@@ -89,7 +89,7 @@ class PrivateNames(OpenNames):
             raise self.told("the build", error) from None
         except OSError as error:
             found = error.strerror or type(error).__name__
-            remedy = self._note(f"{error!r}")
+            remedy = self._note(traceback.format_exc())
             raise OutputError("the build", "room and permission to read and write", found, remedy) from None
         except Exception as error:
             found, remedy = f"an unexpected {type(error).__name__}", self._note(traceback.format_exc())
