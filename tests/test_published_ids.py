@@ -11,8 +11,8 @@ from drawn_slides import Cohort, build
 from editions import plan_slides, write_edition
 from her2_ihc_40x_builder.manifest import Manifest, read_manifest
 from her2_ihc_40x_builder.private_names import PrivateNames
-from her2_ihc_40x_builder.published_ids import review_code, suspect_ids
 from her2_ihc_40x_builder.pseudonyms import Key
+from her2_ihc_40x_builder.published_ids import review_code, suspect_ids
 
 
 def test_ids_of_a_release_of_drawn_slides_and_pseudonyms_pass(
