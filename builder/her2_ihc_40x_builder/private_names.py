@@ -140,7 +140,7 @@ class PrivateNames(OpenNames):
         """Write the file with what is in it already; it appears whole, and is never readable by others."""
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         try:
-            with FileLock(self.path.with_name(f".{self.path.name}.lock"), mode=0o600):
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):
                 for kind, names in self._read().items():
                     self._names[kind] = {**names, **self._names[kind]}
                 content = {"format": FORMAT, "format_version": VERSION, "key_id": self.key.id, **self._names}
