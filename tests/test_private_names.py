@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from drawn_slides import SCORES, Cohort, build, contents, rows
+from drawn_slides import PATCH, SCORES, Cohort, build, contents, rows
 from her2_ihc_40x import Her2Error, ReleaseError
+from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.errors import OutputError, RegionError
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.private_names import PrivateNames, open_names
@@ -70,7 +71,9 @@ def test_it_moves_no_side_and_no_pixel(cohort: Cohort, tmp_path: Path, options: 
         assert row["image"]["path"] == f"{row['patch_id']}.png"
 
 
-def test_it_is_gone_on_with_under_the_same_key_and_keeps_previous_sides(own_cohort: Cohort, tmp_path: Path) -> None:
+def test_it_is_gone_on_with_under_the_same_key_and_keeps_previous_sides(
+    own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, splits = tmp_path / "out", tmp_path / "splits.csv"
     splits.write_text("slide_id,wsi_split\nA,test\nB,test\nC,train\nD,test\n")  # as no draw would have it
     build(own_cohort, out, names=private(tmp_path), splits=splits)
@@ -78,6 +81,13 @@ def test_it_is_gone_on_with_under_the_same_key_and_keeps_previous_sides(own_coho
     assert len(build(own_cohort, out, names=private(tmp_path), splits=splits).reused) == len(SCORES)
     assert contents(out) == before
     assert len(build(own_cohort, out, names=private(tmp_path), previous=out).reused) == len(SCORES)
+    (tmp_path / "key").write_bytes(KEY.secret)
+    (tmp_path / "key").chmod(0o600)
+    inputs = [str(own_cohort.slides), "--regions", str(own_cohort.regions), "--patch-size", str(PATCH)]
+    keyed = ["--previous", str(out), "--pseudonymize", str(tmp_path / "key")]
+    assert main(["plan", *inputs, *keyed]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[2] for line in shown if line[0] in SCORES] == ["test", "test", "train", "test"]
     names = book(tmp_path)["slides"]
     sides = {names[slide]: unit["wsi_side"] for slide, unit in read_manifest(out).units.items()}
     assert sides == {"A": "test", "B": "test", "C": "train", "D": "test"}
@@ -100,7 +110,7 @@ def test_another_key_shares_no_mark_and_is_no_previous(cohort: Cohort, built: Pa
         with pytest.raises(Her2Error) as error:
             build(cohort, tmp_path / "new", names=names, previous=previous)
         assert isinstance(error.value, ReleaseError)
-    assert "same --pseudonymize" in book(tmp_path / "other")["notes"][0]
+    assert "the same --pseudonymize" in book(tmp_path / "other")["notes"][0]
     with pytest.raises(OutputError, match="--overwrite"):
         build(cohort, tmp_path / "out", intensity="none")
 

@@ -57,7 +57,7 @@ _NATIONAL = (
 )
 _GROUPED = re.compile(r"(?<!\d)(\d{3}-\d{2}-\d{4}|\d{3}[- ]\d{3}[- ]\d{4}|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z])(?!\d)")
 _LONG_NUMBER = re.compile(r"(?<!\d)(?!00\d{4}(?!\d))\d{6,}")
-_NAME_PAIR = re.compile(r"(?<![A-Za-z])(?P<one>[^\W\d_]{2,})(?:[_ ,-]|, )(?P<two>[^\W\d_]{2,})(?![^\W\d_])")
+_NAME_PAIR = re.compile(r"(?<![^\W\d_])(?P<one>[^\W\d_]{2,})(?:[_ ,-]|, )(?P<two>[^\W\d_]{2,})(?![^\W\d_])")
 #: Words of the field, which stand together in names of slides without naming anybody.
 _WORDS = frozenset(
     re.findall(

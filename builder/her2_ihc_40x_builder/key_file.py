@@ -23,15 +23,23 @@ def read_or_make_key(path: Path) -> tuple[Key, bool]:
         OutputError: it can be read by others, is under 32 or over 4096 bytes or plainly not random, or it cannot be
             read or made.
     """
+    made = not os.path.lexists(path)
+    if made:
+        try:
+            write_private(path, secrets.token_hex(LEAST_BYTES) + "\n")
+        except OSError as error:
+            raise _refused(path, error) from error
+    return read_key(path), made
+
+
+def read_key(path: Path) -> Key:
+    """Read a key.
+
+    Raises:
+        OutputError: as `read_or_make_key`, or there is none.
+    """
     try:
-        return _read(path), False
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _refused(path, error) from error
-    try:
-        write_private(path, secrets.token_hex(LEAST_BYTES) + "\n")
-        return _read(path), True
+        return _read(path)
     except OSError as error:
         raise _refused(path, error) from error
 

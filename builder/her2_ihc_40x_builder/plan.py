@@ -215,7 +215,7 @@ def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
         expected, found = (
             f"pseudonyms of key {one}" if one else "slides by their names" for one in (wanted, made_with)
         )
-        raise ReleaseError(str(folder), expected, found, "Build that one again with the same --pseudonymize.")
+        raise ReleaseError(str(folder), expected, found, "Give both builds the same --pseudonymize.")
     sides: dict[str, Side] = {}
     for unit in manifest.units.values():
         sides[unit["content_key"]] = "train" if unit["wsi_side"] == "train" else "test"

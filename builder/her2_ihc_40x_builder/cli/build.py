@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import add_build_arguments, add_license, add_workers, build_arguments, path
+from .arguments import add_build_arguments, add_license, add_pseudonymize, add_workers, build_arguments, path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,12 +21,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
     parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
     parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
-    parser.add_argument(
-        "--pseudonymize",
-        type=path,
-        metavar="KEYFILE",
-        help="give slides, cases and regions pseudonyms by the key in a file, made if there is none; the names are "
-        "kept in KEYFILE.names.json",
+    add_pseudonymize(
+        parser,
+        "give slides, cases and regions pseudonyms by the key in a file, made if there is none; the names are kept in "
+        "KEYFILE.names.json",
     )
     add_license(parser)
     add_workers(parser)
