@@ -286,7 +286,7 @@ def test_an_error_that_stops_the_build_tells_no_name_either(clinic: Path, tmp_pa
 
 
 def test_without_a_key_texts_label_and_macro_stay_out_all_the_same(clinic: Path, tmp_path: Path) -> None:
-    run = command(clinic, tmp_path / "out", "--intensity", "none")
+    run = command(clinic, tmp_path / "out", "--intensity", "none", "--workers", "1")
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     texts = [*texts_in(tmp_path), ("log", (done.stdout + done.stderr).encode())]
