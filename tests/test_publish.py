@@ -195,6 +195,25 @@ def test_what_is_not_in_order_is_not_published(lab: Lab, first: Path, shards: Pa
         assert lab.publish(first, wrong).code == 2
 
 
+def test_ids_that_look_identifying_are_published_only_after_a_review(lab: Lab, tmp_path: Path) -> None:
+    spots = list(SLIDES.values())
+    start = len(lab.hub.requests)
+    folder = write_edition(tmp_path / "named", {"S21-12345": spots[0], "slide-1": spots[1]})
+    dry = lab.client.run(*lab.arguments(folder, "1.0.0", "--dry-run"))
+    assert dry.code == 0
+    assert "suspect: S21-12345 looks like an accession number (file name, manifest.json, slide_id)" in dry.out
+    refused = lab.publish(folder, "1.0.0")
+    assert refused.code == 1
+    assert "--pseudonymize" in refused.err
+    code = re.search("--these-ids-are-safe ([0-9a-f]{12})", refused.err)
+    assert code
+    more = write_edition(tmp_path / "more", {"S21-12345": spots[0], "Doe_John": spots[1]})
+    assert "another list" in lab.publish(more, "1.0.0", "--these-ids-are-safe", code[1]).err
+    assert not [r for r in lab.hub.requests[start:] if r.method in ("POST", "PUT")]
+    assert lab.repo_id not in lab.hub.store.repos
+    lab.published(folder, "1.0.0", "--these-ids-are-safe", code[1])
+
+
 def test_files_of_others_among_the_data(lab: Lab, first: Path) -> None:
     lab.hub.store.create(lab.repo_id).add({"data/wsi_train/patch_test/theirs.parquet": b"PAR1"})
     done = lab.publish(first, "1.0.0")

@@ -15,6 +15,7 @@ from .labels import LabelTable, read_labels
 from .manifest import read_manifest
 from .overlap import leaking
 from .parameters import BuildInputs, BuildParameters
+from .pseudonyms import Key, sealed
 from .regions import Region, RegionOptions, RegionSet, read_regions
 from .scale import warn_of_spread
 from .slide_files import find_slides
@@ -57,6 +58,7 @@ class SlidePlan:
         wsi_side: its side in `wsi_split`.
         regions: in the order of their ids.
         patches: by region, y, x.
+        key: what seals fingerprints of the file before they are published; None to publish them as they are.
     """
 
     slide_id: str
@@ -70,6 +72,11 @@ class SlidePlan:
     wsi_side: Side
     regions: tuple[Region, ...]
     patches: tuple[PlannedPatch, ...]
+    key: Key | None = None
+
+    def sealed(self, fingerprint: str) -> str:
+        """A fingerprint of the file as it may be published."""
+        return sealed(fingerprint, self.key)
 
     def patch_id(self, box: Box) -> str:
         """The id of the patch at a window."""
@@ -96,11 +103,16 @@ class BuildPlan:
     warnings: tuple[str, ...]
 
 
-def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
+def plan_build(inputs: BuildInputs, parameters: BuildParameters, key: Key | None = None) -> BuildPlan:
     """Read slides' heads, labels and regions, and decide windows and sides.
 
     One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else no
     pixel is read.
+
+    Args:
+        inputs: where to read.
+        parameters: how patches are made.
+        key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
         SlideError: no folder of slides, two slides of one id or content.
@@ -110,7 +122,7 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
     """
     table = read_labels(inputs.labels, inputs.label_map) if inputs.labels else LabelTable({})
     given = read_splits(inputs.splits) if inputs.splits else GivenSides({}, {})
-    kept = previous_sides(inputs.previous) if inputs.previous else None
+    kept = previous_sides(inputs.previous, key) if inputs.previous else None
     listing = find_slides(inputs.slides)
     with HeldSlides() as held:
         found = read_heads(listing, table, inputs, parameters, held)
@@ -132,7 +144,7 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
     in_split = [head for head in found.heads if head.slide_id in quarantined or windows[head.slide_id].windows]
     if given.wsi:  # which need not name a slide that is in trouble
         in_split = [head for head in in_split if head.slide_id not in quarantined or head.slide_id in given.wsi]
-    sides = _sides(in_split, given, kept, parameters)
+    sides = _sides(in_split, given, None if kept is None else _unsealed(kept, found.heads, key), parameters)
     warnings += sides.warnings
     slides = tuple(
         _plan_slide(head, windows[head.slide_id], sides.sides[head.content_key], given, parameters)
@@ -187,21 +199,32 @@ def _sides(
     return wsi_sides(split, parameters.test_fraction, parameters.seed, kept)
 
 
-def previous_sides(folder: Path) -> dict[str, Side]:
-    """Content key -> side of an earlier data set.
+def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
+    """Content key, sealed if there is a key -> side of an earlier data set.
 
     Raises:
-        ReleaseError: the folder is none of ours, or was not built from slides.
+        ReleaseError: the folder is none of ours, was not built from slides, or its slides go by names of another key.
     """
     manifest = read_manifest(folder)
     if manifest.source.get("kind") != "slides":
         raise ReleaseError(
             str(folder), "a data set built from slides", str(manifest.source.get("kind")), "Give another --previous."
         )
+    made_with, wanted = manifest.parameters.get("pseudonyms"), key.id if key else None
+    if made_with != wanted:
+        expected, found = (
+            f"pseudonyms of key {one}" if one else "slides by their names" for one in (wanted, made_with)
+        )
+        raise ReleaseError(str(folder), expected, found, "Give both builds the same --pseudonymize.")
     sides: dict[str, Side] = {}
     for unit in manifest.units.values():
         sides[unit["content_key"]] = "train" if unit["wsi_side"] == "train" else "test"
     return sides
+
+
+def _unsealed(sides: Mapping[str, Side], heads: Sequence[SlideHead], key: Key | None) -> dict[str, Side]:
+    marks = {head.content_key: sealed(head.content_key, key) for head in heads}
+    return {content_key: sides[mark] for content_key, mark in marks.items() if mark in sides}
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------

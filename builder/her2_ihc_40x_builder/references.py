@@ -131,7 +131,8 @@ def _inputs(
             [parameters.hue_filter, parameters.hue_threshold, parameters.seed],
             [parameters.min_tissue, parameters.patch_size],
             [
-                [slide.slide_id, slide.content_key, slide.wsi_side, slide.mpp, surveys[slide.slide_id].inputs]
+                [slide.slide_id, slide.sealed(slide.content_key), slide.wsi_side, slide.mpp]
+                + [surveys[slide.slide_id].inputs]
                 + [[p.box.x, p.box.y, p.box.width, p.label] for p in slide.patches]
                 for slide in slides
             ],
@@ -235,11 +236,13 @@ def _no_reference(task: _ReferenceTask) -> None:
 
 
 def _order(task: _ReferenceTask, patch_ids: list[str]) -> Sequence[str]:
-    if task.split is not None:
-        return authors_references(sorted(patch_ids), len(patch_ids))
     keys = {slide.slide_id: slide.content_key for slide in task.slides}
     boxes = {slide.patch_id(patch.box): patch.box for slide in task.slides for patch in slide.patches}
     candidates = [Candidate(one, keys[one.rsplit("-x", 1)[0]], boxes[one]) for one in patch_ids]
+    if task.split is not None:
+        # Slide by slide, as theirs came; by content, so that another name of a slide moves nothing.
+        in_turn = sorted(candidates, key=lambda candidate: (candidate.slide_key, candidate.window))
+        return authors_references([candidate.patch_id for candidate in in_turn], len(in_turn))
     chosen = choose_references(candidates, task.parameters.seed, len(candidates))
     return [candidate.patch_id for candidate in chosen]
 

@@ -49,14 +49,18 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
         OutputError: the folder is taken by something else, or cannot be written.
     """
     check_place(folder, out)
-    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree:
+    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree, result.names.telling():
         kept = _kept_windows(out, result.manifest)
         overlays = [
             _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
             for number, slide in enumerate(result.plan.slides)
         ]
         failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide", threads=True)
-        notes = {overlay.slide.slide_id: error for overlay, error in zip(overlays, failed, strict=True) if error}
+        notes = {
+            overlay.slide.slide_id: str(result.names.told(overlay.slide.slide_id, error))
+            for overlay, error in zip(overlays, failed, strict=True)
+            if error
+        }
         write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
         write_text(tree / MARK, _page(result, overlays, notes))
 
@@ -126,7 +130,7 @@ def _kept_windows(out: Path, manifest: Manifest) -> dict[str, list[tuple[int, in
     return kept
 
 
-def _draw_overlay(overlay: _Overlay) -> str | None:
+def _draw_overlay(overlay: _Overlay) -> Her2Error | None:
     """Draw a slide's thumbnail with its regions and windows; returns why not, if it cannot be read."""
     try:
         with open_slide(overlay.slide.path) as slide:
@@ -134,7 +138,7 @@ def _draw_overlay(overlay: _Overlay) -> str | None:
             sides = [max(level.size.width, level.size.height) for level in slide.levels]
             thumbnail = slide.thumbnail(next((side for side in sides if _SHORTEST <= side <= _LONGEST), _LONGEST))
     except Her2Error as error:
-        return str(error)
+        return error
     image = Image.fromarray(thumbnail)
     canvas = ImageDraw.Draw(image)
     scale = image.width / overlay.slide.size.width

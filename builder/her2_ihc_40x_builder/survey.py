@@ -67,7 +67,8 @@ def survey_slides(
         except SlideError as error:
             found[slide.slide_id] = error
             continue
-        inputs = digest_of([mark, white and white.levels, [shapely.to_wkb(r.polygon, hex=True) for r in slide.regions]])
+        outlines = [shapely.to_wkb(region.polygon, hex=True) for region in slide.regions]
+        inputs = slide.sealed(digest_of([mark, white and white.levels, outlines]))
         if white is not None:
             found[slide.slide_id] = Survey(white, "given by --white", mark, inputs)
         elif earlier := _from_entry(entries.get(slide.slide_id, {}), mark, inputs):

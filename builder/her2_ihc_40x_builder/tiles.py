@@ -6,6 +6,7 @@ chroma), which are OpenSlide's. Every other slide is read through OpenSlide.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -192,6 +193,8 @@ def _find_tiles(slide: Slide) -> _Tiles:
     """
     if slide.vendor not in {"aperio", "generic-tiff"}:
         raise _NotFastError(f"a slide of vendor {slide.vendor}")
+    # Its messages quote the file's name and texts, which may name a patient; whatever it cannot read, OpenSlide does.
+    tifffile.logger().setLevel(logging.CRITICAL + 1)
     try:
         with closing(tifffile.TiffFile(slide.path)) as tiff:
             page = tiff.pages.first

@@ -32,6 +32,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--i-may-share-this", action="store_true", help="your word that consent and licence allow publishing it"
     )
+    parser.add_argument(
+        "--these-ids-are-safe",
+        metavar="CODE",
+        help="your word that the ids listed as suspect identify nobody; the code is shown with the list",
+    )
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--pr", action="store_true", help="open a pull request for review, do not tag")
     way.add_argument("--finish", type=positive, metavar="PR", help="check that merged pull request, then tag")
@@ -52,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = publish_version(
         plan,
         may_share=arguments.i_may_share_this,
+        safe_ids=arguments.these_ids_are_safe,
         private=arguments.private,
         deep=arguments.deep,
         pull_request=arguments.pr,
@@ -76,6 +82,8 @@ def _show(plan: VersionPlan) -> Iterator[str]:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
     for foreign in plan.changes.foreign:
         yield f"not of this data set, but below data/: {foreign}"
+    for suspect in plan.suspects:
+        yield f"suspect: {suspect}"
     yield f"bytes to send: {plan.bytes_to_send}"
     yield f"digest {plan.manifest.digest}"
 

@@ -11,7 +11,7 @@ from ..geometry import Size
 from ..regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from ..search import SlideLike
 from .classes import ClassRules
-from .combine import combine, with_ids
+from .combine import combine, with_ids, without_names
 from .model import Area, Drawn, Finding, Reading, Region, RegionSet
 from .names import shown, slide_and_roi_of, slide_of
 from .polygons import cleaned
@@ -76,7 +76,7 @@ def read_regions(path: Path, slides: Iterable[SlideLike], options: RegionOptions
     reading.drawn = with_ids(_clean(reading))
     crops.place(found_crops, by_id, reading)
     drawn = _without_bare_numbers(reading, options.rules)
-    regions = combine(with_ids(drawn), sizes, options.rules, reading)
+    regions = combine(with_ids(without_names(drawn)), sizes, options.rules, reading)
     for slide_id in sorted(sizes.keys() - {region.slide_id for region in regions} - reading.problems.keys()):
         reading.report("slide without region", slide_id, "it yields no patch")
     problems = dict(sorted(reading.problems.items()))

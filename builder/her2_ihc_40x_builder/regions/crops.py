@@ -63,7 +63,8 @@ def place(crops: Sequence[CropFile], slides: Mapping[str, SlideLike], reading: R
             detail = f"the crop does not check its annotation: {found.expected} needed, {found.found} found"
             reading.report("ignored", shown(crop.path), detail)
             where = shown(crop.path)
-            reading.drawn.append(replace(annotation, class_name=crop.class_name, source=crop.path, where=where, rank=2))
+            claim = replace(annotation, class_name=crop.class_name, source=crop.path, where=where, rank=2, named=False)
+            reading.drawn.append(claim)
         else:
             reading.stop(crop.slide_id, found)
 
