@@ -91,7 +91,8 @@ def _done(plan: VersionPlan, done: Published) -> str:
     if done.tag is None:
         return (
             f"pull request {done.pull_request}{before}. After its merge: "
-            f"her2-ihc-40x publish {shlex.quote(str(plan.folder))} --repo {plan.repo} --version {plan.version} --finish {done.pull_request}"
+            f"her2-ihc-40x publish {shlex.quote(str(plan.folder))} --repo {plan.repo} "
+            f"--version {plan.version} --finish {done.pull_request}"
         )
     return (
         f"published {done.tag}{before}: commit {done.commit}\n"
