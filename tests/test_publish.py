@@ -17,7 +17,7 @@ import pytest
 
 from editions import Spot, contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.manifest import read_manifest
+from her2_ihc_40x_builder.manifest import Companion, read_manifest
 from her2_ihc_40x_builder.shards import Shard, Sides
 from hub_client import HubClient, Ran
 from hub_double import HubDouble
@@ -149,6 +149,47 @@ def test_what_is_gone_is_deleted_and_what_is_not_ours_stays(lab: Lab, first: Pat
     assert "removed: 1 slides or blocks (slide-2)" in done.out
     assert set(lab.repo.resolve("v1.0.0").files) - set(lab.repo.resolve("v2.0.0").files) == gone
     assert {"notes/theirs.parquet", "figures/old.png", ".gitattributes"} <= set(lab.repo.resolve("v2.0.0").files)
+
+
+def test_a_figure_that_is_gone_is_deleted(lab: Lab, first: Path, second: Path, tmp_path: Path) -> None:
+    drawn = shutil.copytree(first, tmp_path / "drawn")
+    (drawn / "figures").mkdir()
+    (drawn / "figures" / "slides.png").write_bytes(b"\x89PNG")
+    lab.published(list_companions(drawn), "1.0.0")
+    done = lab.published(second, "1.1.0")
+    assert "removed: 1 files (figures/slides.png)" in done.out
+    assert_holds(lab.repo, "v1.0.0", drawn)
+    assert_holds(lab.repo, "v1.1.0", second)
+
+
+def test_only_names_of_companions_are_believed_of_a_manifest(lab: Lab, first: Path, second: Path) -> None:
+    lab.published(first, "1.0.0")
+    manifest = read_manifest(first)
+    listed = [*manifest.companions, *(Companion(path, "0", 1) for path in (".gitattributes", "LICENSE", "../up"))]
+    text = replace(manifest, companions=listed).to_json()
+    lab.repo.add({"manifest.json": text.encode(), "LICENSE": b"theirs"})
+    lab.published(second, "1.1.0")
+    assert {".gitattributes", "LICENSE"} <= set(lab.repo.resolve("v1.1.0").files)
+
+
+@pytest.mark.parametrize("damage", [b'{"files": ', b"[1]", b'"counts": 9,'])
+def test_a_damaged_manifest_on_the_hub_is_said_to_be_there(lab: Lab, first: Path, second: Path, damage: bytes) -> None:
+    lab.published(first, "1.0.0")
+    if damage.startswith(b'"counts"'):
+        damage = re.sub(rb'"counts": \{.*?\n  \},', damage, (first / "manifest.json").read_bytes(), flags=re.DOTALL)
+    lab.repo.add({"manifest.json": damage})
+    done = lab.publish(second, "1.1.0")
+    assert done.code == 1
+    assert f"manifest.json of {lab.repo_id}@" in done.err
+    assert "Put manifest.json of the last version back" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_who_may_not_write_is_told_to_log_in(lab: Lab, first: Path) -> None:
+    lab.hub.fail("status", path="/repos/create", status=403)
+    told = lab.publish(first, "1.0.0").err
+    assert "hf auth login" in told
+    assert "Run it again" not in told
 
 
 def test_versions_that_are_refused(lab: Lab, first: Path, second: Path) -> None:

@@ -106,9 +106,9 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
             shards=[Shard(**entry) for entry in content["files"]],
-            counts=content["counts"],
+            counts=_counts(content["counts"]),
             parameters=content["parameters"],
-            source=content["source"],
+            source=dict(content["source"]),
             units=content["units"],
             report=content["report"],
             hue_references=content["hue_references"],
@@ -121,6 +121,17 @@ def read_manifest(folder: Path) -> Manifest:
             str(path), "a manifest of this format", f"{error.__class__.__name__}: {error}", "Make the folder again."
         ) from error
     return manifest
+
+
+def _counts(content: Any) -> Counts:
+    """Counts as they were read, in the shape of counts, or an error that `read_manifest` knows."""
+    return {
+        str(config): {
+            str(split): {str(label): int(number) for label, number in labels.items()}
+            for split, labels in splits.items()
+        }
+        for config, splits in content.items()
+    }
 
 
 def is_ours(folder: Path) -> bool:

@@ -284,7 +284,7 @@ def _check_stored(plan: VersionPlan, commit: str, *, deep: bool) -> None:
     changes = compare_files(plan.files, stored.files, plan.manifest)
     if changes or changes.foreign:
         first = min([file.path for file in changes.send] + [*changes.delete, *changes.foreign])
-        remedy = "It was not tagged. Leave the folder alone while it is published, and run it again."
+        remedy = "It was not tagged. Somebody changed the folder or what was merged: publish the folder again."
         raise hub.HubError(f"{plan.repo}@{commit[:8]}", "the folder's files", f"a difference at {first}", remedy)
     hub.stream_rows(plan.repo, commit, plan.manifest.shards)
     shards = {shard.path for shard in plan.manifest.shards}

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("her2-ihc-40x: interrupted; nothing at the output's place was changed", file=sys.stderr)
+        print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
         return 130
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 
 from ..changes import Version
@@ -97,8 +98,9 @@ def _done(plan: VersionPlan, done: Published) -> str:
     before = " (it was there already)" if done.was_there else ""
     if done.tag is None:
         return (
-            f"pull request {done.pull_request}{before}. After its merge: her2-ihc-40x publish {plan.folder} "
-            f"--repo {plan.repo} --version {plan.version} --finish {done.pull_request}"
+            f"pull request {done.pull_request}{before}. After its merge: "
+            f"her2-ihc-40x publish {shlex.quote(str(plan.folder))} --repo {plan.repo} "
+            f"--version {plan.version} --finish {done.pull_request}"
         )
     return (
         f"published {done.tag}{before}: commit {done.commit}\n"
