@@ -56,7 +56,7 @@ def _pack(name: str, machine: Machine, before: Path, release: Path, shards: Path
     if name == "pack over another":
         shutil.copytree(shards, before / "out")
     options = ["--subset", "--image-size", SIZE, "--license", "mit", "--overwrite", "--workers", 1]
-    return Job(name, machine, before, ["pack", release, "--out", "@/out", *options])
+    return Job(name, machine, before, ["pack", release, "--out", "@/out", *options], [release])
 
 
 def _build(name: str, machine: Machine, before: Path, release: Path, shards: Path, zenodo: Zenodo) -> Job:
@@ -66,7 +66,7 @@ def _build(name: str, machine: Machine, before: Path, release: Path, shards: Pat
     if name == "build over another":
         assert Job("", machine, before, [*arguments, "--min-tissue", 0.2]).run(before).code == 0
         (before / "tmp").rmdir()
-    return Job(name, machine, before, arguments, ("out", "out-report"), r"\.out\.partial(/.*)?")
+    return Job(name, machine, before, arguments, [cohort.root], ("out", "out-report"), r"\.out\.partial(/.*)?")
 
 
 def _card(name: str, machine: Machine, before: Path, release: Path, shards: Path, zenodo: Zenodo) -> Job:
@@ -78,7 +78,7 @@ def _fetch(name: str, machine: Machine, before: Path, release: Path, shards: Pat
     outputs = tuple(f"downloads/{file}" for file in (*zenodo.files, "source.json"))
     (before / "downloads").mkdir()
     arguments = ["fetch", "--record", 1, "--to", "@/downloads", "--endpoint", zenodo.url]
-    return Job(name, machine, before, arguments, outputs, r"downloads/.*\.part")
+    return Job(name, machine, before, arguments, (), outputs, r"downloads/.*\.part")
 
 
 _JOBS = {

@@ -42,7 +42,8 @@ class Job:
         machine: that runs it.
         before: a folder that holds what is there before.
         arguments: of the command line; @ stands for the folder that it works in.
-        outputs: names in that folder.
+        inputs: files and folders that it reads.
+        outputs: names in the folder that it works in.
         kept: a pattern of paths in that folder, of work that a run which failed keeps for the next to go on with.
     """
 
@@ -50,6 +51,7 @@ class Job:
     machine: Machine
     before: Path
     arguments: Sequence[object]
+    inputs: Sequence[Path] = ()
     outputs: Sequence[str] = ("out",)
     kept: str = "(?!)"
     _unbroken: dict[str, tuple[Snapshot, int]] = field(default_factory=dict)

@@ -46,6 +46,8 @@ def _try(job: Job, fault: Fault, after: dict[str, str], root: Path) -> None:
     assert re.fullmatch(rf"her2-ihc-40x: .*{root}.*: expected .+, found {os.strerror(fault.action)}\. .+\.", line), told
     assert rest(found, job) == rest(before, job), told
     for name in job.outputs:
+        if job.name == "card" and fault.lasts:  # which renames file after file: what it renamed cannot come back then
+            name = "out/data"
         is_done = name != "out" or "out-report" in line  # what was finished before the trouble stays
         assert part(found, name) in (part(before, name), *([part(after, name)] if is_done else [])), told
     run = job.run(root)
