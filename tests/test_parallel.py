@@ -69,9 +69,10 @@ def find_no_memory_at_three(number: int) -> int:
     return number
 
 
-def test_a_task_that_finds_no_memory_is_told_from_the_others() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_finds_no_memory_is_told_from_the_others(workers: int) -> None:
     tasks = [2, 3, 4]
-    found = run_tasks(find_no_memory_at_three, tasks, workers=2, label="", unit="", killed=lambda number: -number)
+    found = run_tasks(find_no_memory_at_three, tasks, workers=workers, label="", unit="", killed=lambda number: -number)
     assert found == [2, -3, 4]
 
 
@@ -80,9 +81,10 @@ def test_a_killed_worker_is_reported() -> None:
         run_tasks(die_at_three, range(9), workers=2, label="Packing", unit="")
 
 
-def test_a_thread_that_finds_no_memory_is_reported() -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_thread_that_finds_no_memory_is_reported(workers: int) -> None:
     with pytest.raises(OutputError, match=r"no memory.*--workers"):
-        run_tasks(find_no_memory_at_three, range(9), workers=2, label="Packing", unit="", threads=True)
+        run_tasks(find_no_memory_at_three, range(9), workers=workers, label="Packing", unit="", threads=True)
 
 
 ORPHANS = """

@@ -112,7 +112,12 @@ def run_tasks(
         processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
         if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
             for position, task in enumerate(tasks):
-                finish(position, function(task))
+                try:
+                    finish(position, function(task))
+                except MemoryError as error:
+                    if killed is None:
+                        raise _cut_short(label, error) from error
+                    finish(position, killed(task))
             return [results[position] for position in range(len(tasks))]
         call = function if threads else processes.caller(function)
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
@@ -124,12 +129,7 @@ def run_tasks(
                 finish(position, futures[position].result())
             except (BrokenProcessPool, MemoryError) as error:
                 if killed is None:
-                    raise OutputError(
-                        label,
-                        "workers that run to their end",
-                        "one that found no memory" if isinstance(error, MemoryError) else "one that was killed",
-                        "Give fewer --workers: it may have run out of memory.",
-                    ) from error
+                    raise _cut_short(label, error) from error
                 victims.append(position)
         for position in sorted(victims):
             try:
@@ -139,6 +139,12 @@ def run_tasks(
                     raise
                 finish(position, killed(tasks[position]))
         return [results[position] for position in range(len(tasks))]
+
+
+def _cut_short(label: str, error: BaseException) -> OutputError:
+    found = "one that found no memory" if isinstance(error, MemoryError) else "one that was killed"
+    remedy = "Give fewer --workers: it may have run out of memory."
+    return OutputError(label, "workers that run to their end", found, remedy)
 
 
 def _end_with_parent() -> None:
