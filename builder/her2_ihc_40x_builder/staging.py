@@ -42,6 +42,7 @@ def staged_folder(
     try:
         with _exclusive(work, target):
             try:
+                _say_who_holds(work)
                 if aside.exists() and not target.exists():
                     aside.rename(target)  # a run was killed between its two renames
                 _check_free(target, overwrite=overwrite, is_ours=is_ours)
@@ -73,7 +74,7 @@ def staged_folder(
 @contextmanager
 def _exclusive(work: Path, target: Path) -> Iterator[None]:
     """Hold the work folder's lock, which a process that dies lets go of; who comes second is told who holds it."""
-    lock, holder = FileLock(work / "lock", timeout=0), work / "holder"
+    lock = FileLock(work / "lock", timeout=0)
     while not lock.is_locked:
         work.mkdir(parents=True, exist_ok=True)
         try:
@@ -81,18 +82,25 @@ def _exclusive(work: Path, target: Path) -> Iterator[None]:
         except FileNotFoundError:
             continue  # who held it has just removed the folder
         except Timeout:
-            expected, found = "to be the only one that writes it", f"another process that does, {_read(holder)}"
+            expected, found = "to be the only one that writes it", f"another process that does, {_who_holds(work)}"
             raise OutputError(str(target), expected, found, "Wait until it has ended.") from None
+        except OSError:
+            with suppress(OSError):
+                work.rmdir()
+            raise
     try:
-        holder.write_text(f"number {os.getpid()} on {platform.node() or 'this machine'}", encoding="utf-8")
         yield
     finally:
         lock.release()
 
 
-def _read(holder: Path) -> str:
+def _say_who_holds(work: Path) -> None:
+    (work / "holder").write_text(f"number {os.getpid()} on {platform.node() or 'this machine'}", encoding="utf-8")
+
+
+def _who_holds(work: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8", errors="replace")[:200] or "just begun"
+        return (work / "holder").read_text(encoding="utf-8", errors="replace")[:200] or "just begun"
     except OSError:
         return "just begun"
 
