@@ -6,10 +6,10 @@ import hashlib
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from torture.machine import KINDS, Fault, Machine, Run
+from torture.machine import Fault, Machine, Run
 
 Snapshot = dict[str, str]
 #: Calls that can fail for want of room or by a broken disk.
@@ -54,7 +54,7 @@ class Job:
     inputs: Sequence[Path] = ()
     outputs: Sequence[str] = ("out",)
     kept: str = "(?!)"
-    _unbroken: dict[str, tuple[Snapshot, int]] = field(default_factory=dict)
+    _unbroken: tuple[Snapshot, Sequence[str]] | None = None
 
     def prepare(self, root: Path) -> Snapshot:
         """Make `root` as it is before a run."""
@@ -67,15 +67,14 @@ class Job:
         arguments = [str(argument).replace("@", str(root)) for argument in (*self.arguments, *more)]
         return self.machine.run(root, arguments, fault, clock=clock)
 
-    def unbroken(self, scratch: Path, kinds: str = KINDS) -> tuple[Snapshot, int]:
-        """What is there after a run in which nothing goes wrong, and how many calls of these kinds it has."""
-        if kinds not in self._unbroken:
-            root = scratch / f"unbroken-{self.name}-{kinds}"
-            self.prepare(root)
-            run = self.run(root, Fault(0, 0, kinds=kinds))
+    def unbroken(self, scratch: Path) -> tuple[Snapshot, Sequence[str]]:
+        """What is there after a run in which nothing goes wrong, and its calls."""
+        if self._unbroken is None:
+            self.prepare(scratch / "unbroken")
+            run = self.run(scratch / "unbroken")
             assert run.code == 0, run.err
-            self._unbroken[kinds] = snapshot(root), len(run.calls)
-        return self._unbroken[kinds]
+            self._unbroken = snapshot(scratch / "unbroken"), run.calls
+        return self._unbroken
 
 
 def part(found: Snapshot, name: str) -> Snapshot:

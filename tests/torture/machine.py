@@ -8,29 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import mmap
-import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from her2_ihc_40x_builder.cli import main
-
 #: Kinds of calls: a file opened to be written, a write, a flush, a rename, a link, a folder made, something removed.
 KINDS = "owsrlmu"
 KILL_ALL, KILL_MAIN = -1, -2
-_SOURCE = Path(__file__).with_name("faults.c")
+_HERE = Path(__file__).parent
 _FOREVER = 1 << 62
-_TIMEOUT = 120
+_PATIENCE = 30
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class _Control(ctypes.Structure):
 
 
 class Machine:
-    """Runs commands.
+    """Runs commands; a context manager.
 
     Args:
         folder: an empty one, for the library and what the runs say.
@@ -83,13 +80,23 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        library = _compile(folder / "faults.so")
         (folder / "control").write_bytes(bytes(ctypes.sizeof(_Control)))
         with (folder / "control").open("r+b") as file:
             self._control = _Control.from_buffer(mmap.mmap(file.fileno(), 0))
-        self._environment = {"LD_PRELOAD": str(library), "FAULTS_CONTROL": str(folder / "control")}
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["pytest", "her2_ihc_40x_builder.cli", "her2_ihc_40x_builder.report"])
+        faults = {"LD_PRELOAD": str(_compile(folder / "faults.so")), "FAULTS_CONTROL": str(folder / "control")}
+        self._server = subprocess.Popen(
+            [sys.executable, _HERE / "server.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **faults},
+        )
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.communicate()
 
     def run(self, root: Path, arguments: Sequence[object], fault: Fault | None = None, *, clock: int = 0) -> Run:
         """Run a command, and wait until it and its workers have ended.
@@ -109,40 +116,25 @@ class Machine:
         control.action, control.kinds = fault.action, fault.kinds.encode()
         control.clock, control.count, control.looks = clock, 0, 0
         control.log, control.root = os.fsencode(log), os.fsencode(root)
-        try:
-            code = self._wait([str(argument) for argument in arguments], out, err, root / "tmp")
-        finally:
-            control.root, control.clock = b"", 0
+        told = {"arguments": list(map(str, arguments)), "out": str(out), "err": str(err), "tmp": str(root / "tmp")}
+        code = self._wait(told)
+        control.root, control.clock = b"", 0
         calls = log.read_text(errors="surrogateescape").splitlines() if log.exists() else []
         return Run(code, out.read_text(), err.read_text(), tuple(calls))
 
-    def _wait(self, *arguments: object) -> int:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self._environment.items():
-                patch.setenv(name, value)  # the server is started by its first process, and keeps it
-            process = self._context.Process(target=_enter, args=arguments)
-            process.start()
-        process.join(_TIMEOUT)
-        session = process.pid or 0
-        try:
-            assert process.exitcode is not None, f"no end after {_TIMEOUT} s"
-            deadline = time.monotonic() + _TIMEOUT
-            while _is_alive(session):
-                assert time.monotonic() < deadline, "a worker goes on without the process that started it"
-                time.sleep(0.01)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
+    def _wait(self, told: Mapping[str, object]) -> int:
+        assert self._server.stdin
+        assert self._server.stdout
+        self._server.stdin.write(json.dumps(told) + "\n")
+        self._server.stdin.flush()
+        session, code = map(int, self._server.stdout.readline().split())
+        deadline = time.monotonic() + _PATIENCE
+        while _is_alive(session):
+            if time.monotonic() > deadline:
                 os.killpg(session, signal.SIGKILL)
-        return process.exitcode
-
-
-def _enter(arguments: list[str], out: Path, err: Path, tmp: Path) -> None:
-    """Be the process of a command, at the head of a session of its own."""
-    os.setsid()
-    for path, number in ((out, 1), (err, 2)):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(tmp)
-    sys.exit(main(arguments))
+                pytest.fail("a worker goes on without the process that started it")
+            time.sleep(0.01)
+        return code
 
 
 def _is_alive(session: int) -> bool:
@@ -158,5 +150,5 @@ def _compile(library: Path) -> Path:
     compiler = shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
         pytest.skip("needs Linux and a C compiler, to make a disk fail")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE, "-ldl"], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _HERE / "faults.c", "-ldl"], check=True)
     return library
