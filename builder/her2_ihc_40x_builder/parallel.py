@@ -94,11 +94,12 @@ def run_tasks(
         done: is told each result as it comes.
         threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
         killed: gives the result of a task whose process is killed from outside (for want of memory, or by a fault in a
-            C library) twice, the second time with no other beside it; None makes the first an error.
+            C library), or that finds no memory, twice, the second time with no other beside it; None makes the first
+            an error.
 
     Raises:
         Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside, and there is no `killed`.
+        OutputError: a worker was killed from outside or found no memory, and there is no `killed`.
     """
     with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
         results: dict[int, Result] = {}
@@ -111,7 +112,12 @@ def run_tasks(
         processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
         if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
             for position, task in enumerate(tasks):
-                finish(position, function(task))
+                try:
+                    finish(position, function(task))
+                except MemoryError as error:
+                    if killed is None:
+                        raise _cut_short(label, error) from error
+                    finish(position, killed(task))
             return [results[position] for position in range(len(tasks))]
         call = function if threads else processes.caller(function)
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
@@ -121,23 +127,24 @@ def run_tasks(
         for position in _as_done(futures):
             try:
                 finish(position, futures[position].result())
-            except BrokenProcessPool as error:
+            except (BrokenProcessPool, MemoryError) as error:
                 if killed is None:
-                    raise OutputError(
-                        label,
-                        "workers that run to their end",
-                        "one that was killed",
-                        "Give fewer --workers: it may have run out of memory.",
-                    ) from error
+                    raise _cut_short(label, error) from error
                 victims.append(position)
         for position in sorted(victims):
             try:
                 finish(position, call(tasks[position]))
-            except BrokenProcessPool:
+            except (BrokenProcessPool, MemoryError):
                 if killed is None:
                     raise
                 finish(position, killed(tasks[position]))
         return [results[position] for position in range(len(tasks))]
+
+
+def _cut_short(label: str, error: BaseException) -> OutputError:
+    found = "one that found no memory" if isinstance(error, MemoryError) else "one that was killed"
+    remedy = "Give fewer --workers: it may have run out of memory."
+    return OutputError(label, "workers that run to their end", found, remedy)
 
 
 def _end_with_parent() -> None:

@@ -42,14 +42,25 @@ class HueDecision:
     Args:
         references: one a class, or one a class and split for `authors`, by key.
         verdicts: the same keys -> what was decided, in words.
-        inputs: a digest of all that it hangs on.
+        inputs: a digest of all that it hangs on; empty if something was lost, so that it is decided anew next time.
         threshold: a patch is kept above it.
+        lost: classes and slides at which a process was killed: what they would have said is missing.
     """
 
     references: tuple[HueReference, ...]
     verdicts: Mapping[str, HueVerdict]
     inputs: str
     threshold: float
+    lost: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for a person."""
+        return tuple(
+            f"Hue: a process was killed, or found no memory, at {name}, which was not looked at: run it again, with "
+            "fewer --workers."
+            for name in self.lost
+        )
 
     @property
     def rules(self) -> dict[tuple[str, str], HueRule]:
@@ -97,17 +108,20 @@ def decide_hue(
         if known.keys() == said.keys():
             return HueDecision(tuple(known.values()), said, inputs, parameters.hue_threshold)
     found = dict(kept_references)
+    lost: list[str] = []
     keys = _keys(slides, parameters)
     tasks = [_ReferenceTask(*key, tuple(slides), dict(surveys), parameters) for key in keys if _name(*key) not in found]
     for reference in run_tasks(
-        _find_reference, tasks, workers=workers, label="Hue references", unit="class", killed=_no_reference
+        _find_reference, tasks, workers=workers, label="Hue references", unit="class", killed=_reference_killed
     ):
-        if reference is not None:
+        if isinstance(reference, HueReference):
             found[reference.key] = reference
+        elif reference is not None:
+            lost.append(reference)
     references = tuple(found[key] for key in sorted(_name(*key) for key in keys) if key in found)
     settled = _settled(kept, parameters, kept_references)
     open_ones = [reference for reference in references if reference.key not in settled]
-    measured = _measure(slides, surveys, open_ones, parameters, workers)
+    measured = _measure(slides, surveys, open_ones, parameters, workers, lost)
     verdicts = {
         reference.key: settled.get(reference.key)
         or decide(
@@ -119,7 +133,7 @@ def decide_hue(
         )
         for reference in references
     }
-    return HueDecision(references, verdicts, inputs, parameters.hue_threshold)
+    return HueDecision(references, verdicts, "" if lost else inputs, parameters.hue_threshold, tuple(lost))
 
 
 def _inputs(
@@ -201,7 +215,7 @@ class _ReferenceTask:
     parameters: BuildParameters
 
 
-def _find_reference(task: _ReferenceTask) -> HueReference | None:
+def _find_reference(task: _ReferenceTask) -> HueReference | str | None:
     """The first patches with tissue, in the order of choice, up to 20; None if there is none.
 
     A slide that cannot be read gives none; the same error comes again when it is cut, and is reported there.
@@ -231,8 +245,9 @@ def _find_reference(task: _ReferenceTask) -> HueReference | None:
     return HueReference.of(task.label, chosen, histograms, task.split) if chosen else None
 
 
-def _no_reference(task: _ReferenceTask) -> None:
-    """What stands for a class where a process is killed."""
+def _reference_killed(task: _ReferenceTask) -> str:
+    """What stands for the reference of a class at which the process is killed."""
+    return f"class {_name(task.split, task.label)}"
 
 
 def _order(task: _ReferenceTask, patch_ids: list[str]) -> Sequence[str]:
@@ -261,8 +276,9 @@ def _measure(
     references: Sequence[HueReference],
     parameters: BuildParameters,
     workers: Processes,
+    lost: list[str],
 ) -> dict[str, list[float]]:
-    """Similarities of every patch with tissue, of the classes that could lose any."""
+    """Similarities of every patch with tissue, of the classes that could lose any; adds to `lost` what was killed."""
     if parameters.hue_filter != "drop":
         return {}
     eligible = {reference.label: reference for reference in references if _could_drop(reference)}
@@ -273,8 +289,11 @@ def _measure(
     ]
     values: dict[str, list[float]] = defaultdict(list)
     for measured in run_tasks(
-        _measure_slide, tasks, workers=workers, label="Measuring hue", unit="slide", killed=_no_measure
+        _measure_slide, tasks, workers=workers, label="Measuring hue", unit="slide", killed=_measure_killed
     ):
+        if isinstance(measured, str):
+            lost.append(measured)
+            continue
         for label, value in measured:
             values[label].append(value)
     return values
@@ -285,11 +304,12 @@ def _could_drop(reference: HueReference) -> bool:
     return len(reference.patch_ids) >= REFERENCES and len(slides) >= LEAST_SLIDES
 
 
-def _no_measure(task: _MeasureTask) -> list[tuple[str, float]]:
-    return []
+def _measure_killed(task: _MeasureTask) -> str:
+    """What stands for the similarities of a slide at which the process is killed."""
+    return f"slide {task.slide.slide_id}"
 
 
-def _measure_slide(task: _MeasureTask) -> list[tuple[str, float]]:
+def _measure_slide(task: _MeasureTask) -> list[tuple[str, float]] | str:
     found = []
     try:
         with open_slide(task.slide.path) as slide:

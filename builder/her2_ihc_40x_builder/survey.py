@@ -107,7 +107,7 @@ def _killed(task: _Task) -> Her2Error:
 
 def killed_by(slide: SlidePlan) -> SlideError:
     """The error for a slide at which the process that reads it is killed."""
-    expected, found = "a slide that can be read", "a process that was killed at it, twice"
+    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
     remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
     return SlideError(str(slide.path), expected, found, remedy)
 
