@@ -6,7 +6,6 @@ is looked at or written. The clock starts when all processes are ready.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import sys
 import time
@@ -41,7 +40,7 @@ def main(slide: str, image_format: str, processes: int) -> None:
     seconds = time.perf_counter() - start
     if any(process.exitcode for process in shares):
         raise SystemExit("a process failed")
-    print(json.dumps({"seconds": seconds}))
+    print(seconds)
 
 
 def _work(slide: str, image_format: str, number: int, processes: int, ready: Barrier) -> None:
