@@ -57,7 +57,6 @@ def check_labels(subject: Subject) -> Iterator[Finding]:
         "No image is there under two labels.",
         len(pairs),
         len(subject.prints),
-        unit="pairs",
         **pairs_found(pairs),
     )
 

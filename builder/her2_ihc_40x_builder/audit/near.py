@@ -13,7 +13,7 @@ from .texture import CELL, Corners, Texture
 
 #: Two patches show the same tissue if their reliefs, laid together, correlate by this much over this share of the
 #: smaller one. Calibrated on real patches: docs/decisions.md.
-LIKENESS = 0.5
+LIKENESS = 0.7
 OVERLAP = 0.3
 #: Bits in which two codes of one corner may differ, of 256, and how exactly the turn must be one of quarters.
 _MAX_BITS = 42
