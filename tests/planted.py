@@ -51,7 +51,7 @@ def jpeg(pixels: Rgb, quality: int) -> Rgb:
 
 def brighter(pixels: Rgb, gain: float) -> Rgb:
     """Pixels times a gain, cut at 255."""
-    return np.clip(pixels * gain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels * gain, 0, 255), np.uint8)
 
 
 def shifted(spot: Spot, rng: np.random.Generator) -> Rgb:

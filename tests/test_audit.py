@@ -212,6 +212,16 @@ def test_a_release_with_a_label_below_its_slide_or_on_the_wrong_side(tmp_path: P
     assert of(found, "names", "patch_split").status == "told"
 
 
+def test_glass_of_a_release_is_told(tmp_path: Path) -> None:
+    rows = []
+    for name, tissue in (("glass", 8), ("tissue", 160)):
+        pixels = np.full((256, 256, 3), 235, np.uint8)
+        pixels[:, :tissue] = draw_patch("3+", 0, 256)[:, :tissue]
+        rows.append((TRAIN, row(name, None, png(pixels), label_source="release", slide_side="train")))
+    finding = of(audit(write_rows(tmp_path / "release", rows, kind="release")), "glass")
+    assert (finding.status, finding.examples) == ("told", (("glass",),))
+
+
 # --- Hostile and damaged data sets --------------------------------------------------------------------------------
 
 

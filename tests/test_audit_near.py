@@ -61,9 +61,9 @@ def test_no_window_is_taken_for_another(drawn: Drawn) -> None:
 def test_no_real_window_is_taken_for_another(shared: Path) -> None:
     openslide = pytest.importorskip("openslide")
     textures = []
-    for path in sorted((shared / "real" / "WSI").glob("*/*.svs"))[::3]:
+    for path in sorted((shared / "real" / "WSI").glob("*/*.svs"))[::4]:
         with openslide.OpenSlide(path) as slide:
-            for x, y in itertools.product(range(700, 4000, 1024), repeat=2):
+            for x, y in itertools.product(range(1100, 3200, 1024), repeat=2):
                 textures.append(texture(np.asarray(slide.read_region((x, y), 0, (1024, 1024)).convert("RGB"))))
     found = {(match.query, match.pool) for match in find_near(textures, textures)}
     assert all(query == pool for query, pool in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ def read_image(edition: Edition, place: Place) -> Rgb | None:
     shard = next(shard for shard in edition.manifest.shards if shard.path == place.shard)
     with _reading(edition, shard):
         _, rows = next(_read_groups(edition, shard, ["image"], only=place.group))
-        return look_at(_bytes(rows[place.row]))[1]
+        return look_at(_bytes(next(itertools.islice(rows, place.row, None))))[1]
 
 
 def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
@@ -127,13 +128,15 @@ def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
 
 def _read_groups(
     edition: Edition, shard: Shard, columns: list[str], only: int | None = None
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+) -> Iterator[tuple[int, Iterator[dict[str, Any]]]]:
     with edition.open(shard) as stored, pq.ParquetFile(stored, pre_buffer=True) as file:
         if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("other columns or types than ours")
         for group in range(file.num_row_groups) if only is None else [only]:
             _check_group(file.metadata.row_group(group))
-            yield group, file.read_row_group(group, columns=columns, use_threads=False).to_pylist()
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            # A row at a time: a list of all would hold every image twice.
+            yield group, (table.slice(at, 1).to_pylist()[0] for at in range(table.num_rows))
 
 
 @contextmanager
