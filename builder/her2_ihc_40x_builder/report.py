@@ -14,12 +14,12 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw
 
 from .build import BuildResult
-from .errors import Her2Error, OutputError
+from .errors import Her2Error
 from .manifest import Manifest
 from .parallel import run_tasks
 from .plan import SlidePlan
 from .slides import open_slide
-from .staging import staged_folder, write_text
+from .staging import check_beside, staged_folder, write_text
 from .summary import build_summary
 
 MARK = "index.html"
@@ -34,12 +34,7 @@ def check_place(folder: Path, out: Path) -> None:
     Raises:
         OutputError: it is in the data set, which is published, or taken by something else.
     """
-    place, data = folder.resolve(), out.resolve()
-    if place == data or data in place.parents or place in data.parents:
-        raise OutputError(str(folder), "a place beside the data set", f"{out}", "Give another --report.")
-    if folder.exists() and not (folder.is_dir() and (_is_report(folder) or not any(folder.iterdir()))):
-        expected, found = "nothing, or an earlier report", "something that this tool did not make"
-        raise OutputError(str(folder), expected, found, "Give another --report.")
+    check_beside(folder, out, is_ours=_is_report)
 
 
 def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) -> None:

@@ -71,6 +71,25 @@ def staged_folder(
         ) from error
 
 
+def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse a place for a report before the work begins.
+
+    Args:
+        folder: where the report shall be.
+        data: the data set's folder; None if it is not on this disk.
+        is_ours: whether a folder is an earlier report of the same kind.
+
+    Raises:
+        OutputError: it is in the data set, which is published, or taken by something else.
+    """
+    place, published = folder.resolve(), None if data is None else data.resolve()
+    if published and (place == published or published in place.parents or place in published.parents):
+        raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
+    if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
+        expected, found = "nothing, or an earlier report", "something that this tool did not make"
+        raise OutputError(str(folder), expected, found, "Give another --report.")
+
+
 @contextmanager
 def _exclusive(work: Path, target: Path) -> Iterator[None]:
     """Hold the work folder's lock, which a process that dies lets go of; who comes second is told who holds it."""

@@ -14,9 +14,9 @@ import datasets
 from her2_ihc_40x import Her2Error, __version__
 
 from ..errors import MissingExtraError
-from . import build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
+from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
 
-_COMMANDS = (fetch, pack, plan, build, card, verify, publish, versions, diff, demo, doctor)
+_COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
 _BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
