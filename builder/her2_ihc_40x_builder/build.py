@@ -90,7 +90,7 @@ def build_dataset(
     ):
         journal = tree.parent / "units"
         candidates = [*noted(journal, tree), *(published(earlier, out) if earlier else ())]
-        plan = plan_build(inputs, parameters)
+        plan = plan_build(inputs, parameters, processes)
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes))
         hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, processes)
