@@ -17,13 +17,13 @@ from .companions import write_companions
 from .cut import CutTask
 from .errors import Her2Error, ImageError, SlideError
 from .hue import HueVerdict, references_to_json
+from .hue_decision import HueDecision, decide_hue
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
 from .manifest import Manifest, count_labels, read_manifest
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .plan import BuildPlan, SlidePlan, plan_build
-from .references import HueDecision, decide_hue
 from .shards import Sides
 from .staging import staged_folder
 from .survey import Survey, survey_slides
