@@ -13,7 +13,7 @@ from .matching import Correlation, Crop, peaks
 from .search import Place, SlideLike, Thumb, around, downsample_for, to_gray
 
 #: Side of the part of a crop that is matched at level 0, and level-0 pixels read at a time to compare all of it.
-FINE_SIDE, STRIP_PIXELS = 1024, 4_000_000
+FINE_SIDE, STRIP_PIXELS = 512, 4_000_000
 
 
 def refine(crop: Crop, place: Place, slide: SlideLike) -> Place:
