@@ -82,10 +82,11 @@ def _extent(annotation: Drawn | None) -> Size | None:
 
 
 def _drawn(crop: CropFile, found: Place) -> Drawn:
-    picture = images.crop(crop.path)
-    outline = None if picture.mask is None else of_mask(picture.mask, shown(crop.path))
+    size, mode = images.header(crop.path)
+    mask = images.crop(crop.path).mask if mode == "RGBA" else None
+    outline = None if mask is None else of_mask(mask, shown(crop.path))
     rank = 2 if outline is None else 1
-    shape = outline or shapely.box(0, 0, picture.width, picture.height)
+    shape = outline or shapely.box(0, 0, size.width, size.height)
     shape = translate(scaled(shape, found.scale, found.scale, origin=(0, 0)), found.x, found.y)
     tolerance = 2 * found.scale
     where = shown(crop.path)
