@@ -46,8 +46,10 @@ def test_an_error_comes_through_whole(workers: int) -> None:
     assert caught.value.subject == "three"
 
 
-def test_the_task_that_kills_its_worker_is_told_from_the_others() -> None:
-    assert run_tasks(die_at_three, [2, 3, 4], workers=2, label="", unit="", killed=lambda number: -number) == [2, -3, 4]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_task_that_kills_its_worker_is_told_from_the_others(workers: int) -> None:
+    done = run_tasks(die_at_three, [2, 3, 4], workers=workers, label="", unit="", killed=lambda number: -number)
+    assert done == [2, -3, 4]
 
 
 def die_once(mark: Path) -> str:

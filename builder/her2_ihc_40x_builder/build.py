@@ -18,6 +18,7 @@ from .companions import write_companions
 from .cut import CutTask
 from .errors import Her2Error, ImageError, SlideError
 from .hue import HueVerdict, references_to_json
+from .hue_decision import HueDecision, decide_hue
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
 from .manifest import Manifest, count_labels, read_manifest
@@ -26,7 +27,6 @@ from .parameters import BuildInputs, BuildParameters
 from .plan import BuildPlan, SlidePlan, plan_build
 from .private_names import OpenNames
 from .pseudonyms import sealed
-from .references import HueDecision, decide_hue
 from .shards import Sides
 from .staging import staged_folder
 from .survey import Survey, survey_slides
@@ -100,7 +100,7 @@ def build_dataset(
     ):
         journal = tree.parent / "units"
         candidates = [*noted(journal, tree), *(published(earlier, out) if earlier else ())]
-        plan = names.renamed(plan_build(inputs, parameters, names.key))
+        plan = names.renamed(plan_build(inputs, parameters, processes, key=names.key))
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes), names)
         hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, processes)

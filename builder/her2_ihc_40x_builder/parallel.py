@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing.context import BaseContext
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from tqdm.auto import tqdm
 
 from .errors import OutputError
+
+#: What the workers of a build import.
+_PRELOADED = ("her2_ihc_40x_builder.unit", "her2_ihc_40x_builder.locate")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -64,9 +68,7 @@ class Processes:
         try:
             return self._idle.get_nowait()
         except Empty:
-            # Spawned, not forked: a fork copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
-            context = multiprocessing.get_context("spawn")
-            return ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            return ProcessPoolExecutor(1, mp_context=_context(), initializer=_end_with_parent)
 
 
 def run_tasks(
@@ -86,8 +88,7 @@ def run_tasks(
     Args:
         function: at the top level of a module, so that a worker can import it.
         tasks: picklable.
-        workers: how many processes, or those to use; 1 runs here, without any, and so does a single task unless
-            `killed` is given.
+        workers: how many processes, or those to use. Without `killed` one process, or one task, is none: it runs here.
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
@@ -110,14 +111,12 @@ def run_tasks(
             done(tasks[position], result)
 
         processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
-        if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
+        if killed is None and min(processes.count, len(tasks)) <= 1:
             for position, task in enumerate(tasks):
                 try:
                     finish(position, function(task))
                 except MemoryError as error:
-                    if killed is None:
-                        raise _cut_short(label, error) from error
-                    finish(position, killed(task))
+                    raise _cut_short(label, error) from error
             return [results[position] for position in range(len(tasks))]
         call = function if threads else processes.caller(function)
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
@@ -145,6 +144,18 @@ def _cut_short(label: str, error: BaseException) -> OutputError:
     found = "one that found no memory" if isinstance(error, MemoryError) else "one that was killed"
     remedy = "Give fewer --workers: it may have run out of memory."
     return OutputError(label, "workers that run to their end", found, remedy)
+
+
+def _context() -> BaseContext:
+    """Not a fork of this process: that copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
+
+    A fork of one that has done nothing but import is free of that, and of seconds of imports in each worker.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", *_PRELOADED])
+    return context
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ from .heads import HeldSlides, SlideHead, read_heads
 from .labels import LabelTable, read_labels
 from .manifest import read_manifest
 from .overlap import leaking
+from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
 from .pseudonyms import Key, sealed
 from .regions import Region, RegionOptions, RegionSet, read_regions
@@ -103,7 +104,9 @@ class BuildPlan:
     warnings: tuple[str, ...]
 
 
-def plan_build(inputs: BuildInputs, parameters: BuildParameters, key: Key | None = None) -> BuildPlan:
+def plan_build(
+    inputs: BuildInputs, parameters: BuildParameters, workers: Processes | None = None, *, key: Key | None = None
+) -> BuildPlan:
     """Read slides' heads, labels and regions, and decide windows and sides.
 
     One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else no
@@ -112,6 +115,7 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters, key: Key | None
     Args:
         inputs: where to read.
         parameters: how patches are made.
+        workers: that place crops; None places them here.
         key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
@@ -126,7 +130,7 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters, key: Key | None
     listing = find_slides(inputs.slides)
     with HeldSlides() as held:
         found = read_heads(listing, table, inputs, parameters, held)
-        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y))
+        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y), workers)
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])

@@ -22,8 +22,9 @@ import filelock
 
 from her2_ihc_40x import ZENODO_RECORD
 
-from .download import CHUNK, Client, FetchError, Part, Patience, RemoteFile, complete
+from .download import CHUNK, Part, RemoteFile, complete
 from .errors import Her2Error, OutputError
+from .http_client import Client, FetchError, Patience
 from .staging import sync_folder
 from .zenodo_record import SOURCE_FILE, Record
 
