@@ -113,6 +113,10 @@ def draw_strips(groups: Mapping[str, Sequence[float]], colours: Mapping[str, Col
     return chart.image
 
 
+#: Values that are nearer than this are one value.
+_LEAST_SPAN = 1e-9
+
+
 @dataclass(frozen=True)
 class _Scale:
     """From values to pixels along an axis; `end` is the place of the last tick, at or past `high`."""
@@ -124,7 +128,8 @@ class _Scale:
 
     @property
     def _step(self) -> float:
-        span = (self.high - self.low) or 1.0
+        span = self.high - self.low
+        span = span if span > _LEAST_SPAN else 1.0
         unit = 10.0 ** math.floor(math.log10(span / 4))
         return next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor * 5 >= span)
 

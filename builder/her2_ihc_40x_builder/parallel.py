@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -20,6 +21,8 @@ from .errors import OutputError
 
 #: What the workers of a build import.
 _PRELOADED = ("her2_ihc_40x_builder.unit", "her2_ihc_40x_builder.locate")
+#: Bytes of a temporary folder's path in which a socket still has a path that macOS (104 bytes) and Linux (108) take.
+_DEEPEST = 70
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -151,7 +154,9 @@ def _context() -> BaseContext:
 
     A fork of one that has done nothing but import is free of that, and of seconds of imports in each worker.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    # The server listens in the temporary folder, and the path of a socket is short.
+    too_deep = len(os.fsencode(tempfile.gettempdir())) > _DEEPEST
+    if too_deep or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", *_PRELOADED])
