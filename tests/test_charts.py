@@ -54,6 +54,7 @@ def test_ticks_hold_the_values_between_them(low: float, high: float) -> None:
     ticks = scale.ticks()
     assert 2 <= len(ticks) <= 8
     assert ticks == sorted(set(ticks))
-    assert ticks[0] <= low + 1e-6 * (high - low)
-    assert ticks[-1] >= high - 1e-6 * (high - low)
+    nearest = 1e-9 + 1e-6 * (high - low)
+    assert ticks[0] <= low + nearest
+    assert ticks[-1] >= high - nearest
     assert -1e-6 <= scale(low) <= scale(high) <= 100 + 1e-3
