@@ -17,6 +17,7 @@ from .changes import UnitChanges, compare_units
 from .manifest import FILE_NAME, Manifest, read_manifest
 from .parallel import run_tasks
 from .shards import Shard, Sides
+from .stored import open_remote
 from .verify import check_entries, sides_of
 
 _COLUMNS = ["patch_id", "label", "sha256"]
@@ -85,7 +86,7 @@ def open_edition(name: str) -> Edition:
         if snapshot.manifest is None:
             raise SourceError(name, f"a {FILE_NAME} of ours", "none", "Check the id and the revision.")
         manifest = snapshot.manifest
-        edition = Edition(name, manifest, lambda shard: hub.open_remote(repo, snapshot.commit, shard.path))
+        edition = Edition(name, manifest, lambda shard: open_remote(repo, snapshot.commit, shard.path))
     for problem in check_entries(manifest):
         raise ReleaseError(name, problem.expected, problem.found, "Make the data set again.")
     return edition

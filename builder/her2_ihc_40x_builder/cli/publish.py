@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from ..changes import Version
-from ..publish import Published, VersionPlan, finish_version, plan_version, publish_version
+from ..publish import Published, finish_version, publish_version
+from ..version_plan import VersionPlan, plan_version
 from .arguments import add_workers, path, positive
 
 _SHOWN = 10
