@@ -256,11 +256,35 @@ def test_ids_that_look_identifying_are_published_only_after_a_review(lab: Lab, t
 
 
 def test_files_of_others_among_the_data(lab: Lab, first: Path) -> None:
-    lab.hub.store.create(lab.repo_id).add({"data/wsi_train/patch_test/theirs.parquet": b"PAR1"})
-    done = lab.publish(first, "1.0.0")
-    assert "theirs.parquet" in done.err
+    theirs = "data/wsi_train/patch_test/theirs.parquet"
+    lab.hub.store.create(lab.repo_id).add({theirs: b"PAR1"})
+    refused_for(lab, first, theirs)
+
+
+@pytest.mark.parametrize("name", ["{}.py", "dataset_infos.json", ".huggingface.yaml"])
+def test_files_at_the_root_that_break_loading(lab: Lab, first: Path, name: str) -> None:
+    name = name.format(lab.repo_id.split("/")[1])
+    lab.hub.store.create(lab.repo_id).add({name: b"{", "convert.py": b"print()"})
+    refused_for(lab, first, name)
+
+
+def refused_for(lab: Lab, folder: Path, name: str) -> None:
+    assert f"read by datasets: {name}\n" in lab.client.run(*lab.arguments(folder, "1.0.0", "--dry-run")).out
+    done = lab.publish(folder, "1.0.0")
+    assert done.code == 1
+    assert f"found {name}" in done.err
+    assert "delete it on the Hub" in done.err
     assert lab.repo.tags == {}
     assert len(lab.repo.history("main")) == 2
+
+
+def test_a_card_that_was_edited_on_the_hub_is_told_of(lab: Lab, first: Path, second: Path) -> None:
+    lab.published(first, "1.0.0")
+    assert "edited" not in lab.client.run(*lab.arguments(second, "1.1.0", "--dry-run")).out
+    lab.repo.add({"README.md": b"---\nlicense: mit\n---\nBy hand.\n", "notes.txt": b"theirs"})
+    told = lab.client.run(*lab.arguments(second, "1.1.0", "--dry-run")).out
+    assert told.count("edited") == 1
+    assert "edited on the Hub since v1.0.0, will be replaced: README.md\n" in told
 
 
 def test_two_publishers(lab: Lab, first: Path, second: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def publish_version(
     if head is None:
         hub.create_repo(plan.repo, private=private)
         head = hub.read_snapshot(plan.repo)
-        changes = compare_files(plan.files, head.files, head.manifest)
+        changes = compare_files(plan.files, head.files, head.manifest, plan.repo)
     if private and not head.private:
         remedy = "Make it private in its settings, or publish without --private."
         raise PublishError(plan.repo, "a private repo", "a public one", remedy)
@@ -71,8 +71,10 @@ def publish_version(
         _check_stored(plan, head.commit, deep=deep)
         return Published(head.commit, plan.version.tag, None, was_there=True)
     if changes.foreign:
-        remedy = "`datasets` would read them in both configs. Move them elsewhere, then run it again."
-        raise PublishError(f"{plan.repo}@main", "no files of others below data/", changes.foreign[0], remedy)
+        remedy = (
+            "Rename or delete it on the Hub, then run it again: `datasets` would read it, or refuse the repo for it."
+        )
+        raise PublishError(f"{plan.repo}@main", "no file of others that `datasets` reads", changes.foreign[0], remedy)
     if pull_request:
         return _open_pull_request(plan, head, changes)
     commit = head.commit
@@ -130,7 +132,7 @@ def _open_pull_request(plan: VersionPlan, head: hub.Snapshot, changes: FileChang
         raise PublishError(plan.repo, "a change to review", "the same files on main", "Publish without --pr to tag it.")
     for number in hub.pull_requests(plan.repo)[:_RECENT]:
         there = hub.read_snapshot(plan.repo, f"refs/pr/{number}", files_only=True)
-        if not compare_files(plan.files, there.files, head.manifest):
+        if not compare_files(plan.files, there.files, head.manifest, plan.repo):
             status, _ = hub.pull_request_state(plan.repo, number)
             if status in ("draft", "open"):
                 return Published(there.commit, None, number, was_there=True)
@@ -147,7 +149,7 @@ def _check_and_tag(plan: VersionPlan, commit: str, *, deep: bool) -> Published:
 def _check_stored(plan: VersionPlan, commit: str, *, deep: bool) -> None:
     """Whether a commit declares the folder's files, and gives them back: all of them if `deep`, else all but shards."""
     stored = hub.read_snapshot(plan.repo, commit, files_only=True)
-    changes = compare_files(plan.files, stored.files, plan.manifest)
+    changes = compare_files(plan.files, stored.files, plan.manifest, plan.repo)
     if changes or changes.foreign:
         first = min([file.path for file in changes.send] + [*changes.delete, *changes.foreign])
         remedy = "It was not tagged. Somebody changed the folder or what was merged: publish the folder again."

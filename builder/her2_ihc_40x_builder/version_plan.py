@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from .changes import (
     compare_counts,
     compare_files,
     compare_units,
+    edited_since,
     local_files,
     versions_among,
 )
@@ -45,6 +45,7 @@ class VersionPlan:
         changes: between `head` and the folder.
         tagged: whether the version is there already, with these very files.
         suspects: ids that look identifying.
+        edited: files that somebody changed on main after `last`, and that will be replaced.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class VersionPlan:
     changes: FileChanges
     tagged: bool = False
     suspects: tuple[SuspectId, ...] = ()
+    edited: tuple[str, ...] = ()
 
     @property
     def bytes_to_send(self) -> int:
@@ -93,20 +95,24 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
     suspects = suspect_ids(folder, manifest)
     tags = hub.read_tags(repo) if hub.exists(repo) else None
     if tags is None:
-        new = compare_files(files, {}, None)
+        new = compare_files(files, {}, None, repo)
         return VersionPlan(folder, repo, version, manifest, files, None, None, new, suspects=suspects)
     last = max(versions_among(tags), default=None)
     if version.tag in tags:
         head = hub.read_snapshot(repo, tags[version.tag])
-        changes = compare_files(files, head.files, head.manifest)
+        changes = compare_files(files, head.files, head.manifest, repo)
         if changes or changes.foreign:
             remedy = "A tag is never moved. Give a newer version."
             raise PublishError(f"{version.tag} of {repo}", "no such tag", "one with other files", remedy)
         return VersionPlan(folder, repo, version, manifest, files, head, last, changes, tagged=True, suspects=suspects)
     head = hub.read_snapshot(repo)
-    _check_follows(version, last, tags, repo, manifest, files)
-    changes = compare_files(files, head.files, head.manifest)
-    return VersionPlan(folder, repo, version, manifest, files, head, last, changes, suspects=suspects)
+    changes = compare_files(files, head.files, head.manifest, repo)
+    edited: tuple[str, ...] = ()
+    if last is not None:
+        before = hub.read_snapshot(repo, tags[last.tag])
+        _check_follows(version, last, before, manifest, files)
+        edited = edited_since(before.files, head.files, changes)
+    return VersionPlan(folder, repo, version, manifest, files, head, last, changes, suspects=suspects, edited=edited)
 
 
 def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[LocalFile, ...]]:
@@ -130,17 +136,9 @@ def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[
 
 
 def _check_follows(
-    version: Version,
-    last: Version | None,
-    tags: Mapping[str, str],
-    repo: str,
-    manifest: Manifest,
-    files: tuple[LocalFile, ...],
+    version: Version, last: Version, before: hub.Snapshot, manifest: Manifest, files: tuple[LocalFile, ...]
 ) -> None:
-    if last is None:
-        return
-    before = hub.read_snapshot(repo, tags[last.tag])
     check_version(version, last, same_data=before.manifest is not None and before.manifest.digest == manifest.digest)
-    if not compare_files(files, before.files, before.manifest):
+    if not compare_files(files, before.files, before.manifest, before.repo):
         remedy = "There is nothing to publish."
         raise PublishError(f"version {version}", f"a change since {last}", "the same files", remedy)

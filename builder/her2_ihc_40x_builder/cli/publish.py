@@ -83,7 +83,9 @@ def _show(plan: VersionPlan) -> Iterator[str]:
     for change in plan.counts:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
     for foreign in plan.changes.foreign:
-        yield f"not of this data set, but below data/: {foreign}"
+        yield f"not of this data set, but read by datasets: {foreign}"
+    if plan.last is not None:
+        yield from (f"edited on the Hub since {plan.last.tag}, will be replaced: {file}" for file in plan.edited)
     for suspect in plan.suspects:
         yield f"suspect: {suspect}"
     yield f"bytes to send: {plan.bytes_to_send}"
