@@ -144,6 +144,12 @@ class Repo:
         """Flip a byte in the middle of a stored object: its declared hash stays."""
         self.objects[sha256] = flip(self.objects[sha256])
 
+    def forget(self, sha256: str) -> None:
+        """Delete an LFS object and the files that point to it, as the settings' list of LFS files does."""
+        self.objects.pop(sha256)
+        files = {path: file for path, file in self.resolve("main").files.items() if file.sha256 != sha256}
+        self.record(files, self.refs["main"], "without a file", branch="main")
+
     def commit(self, lines: Iterable[Mapping[str, Any]], revision: str, create_pr: bool) -> tuple[Commit, int | None]:
         """Apply a commit request, all or nothing: the new commit, and the pull request that it opens, if any."""
         header, *operations = lines

@@ -48,6 +48,11 @@ def _stream_row(task: tuple[str, str, Shard]) -> None:
                 row = next(batches).to_pylist()[0]
         except (pa.ArrowException, StopIteration) as error:
             raise _rotten(subject, "a row that can be read", type(error).__name__) from None
+        except OSError as error:
+            # So pyarrow calls bytes that it cannot read; what the network raises has a number, or a class of its own.
+            if type(error) is not OSError or error.errno is not None:
+                raise
+            raise _rotten(subject, "a row that can be read", str(error)[:300]) from None
     if hashlib.sha256((row["image"] or {}).get("bytes") or b"").hexdigest() != row["sha256"]:
         raise _rotten(subject, f"an image of sha256 {row['sha256']}", "another")
 
@@ -82,5 +87,8 @@ def _hash_file(task: tuple[str, str, LocalFile]) -> None:
 
 
 def _rotten(subject: str, expected: str, found: str) -> HubError:
-    remedy = "The stored file is not what was sent; the version is not tagged. Tell the Hub's support, or publish anew."
+    remedy = (
+        "The stored file is not what was sent; the version is not tagged. What is stored is not sent again: delete it "
+        "on the Hub (the repo's settings, LFS files), then run it again."
+    )
     return HubError(subject, expected, found, remedy)
