@@ -10,8 +10,15 @@ from datetime import datetime
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id
 
 from her2_ihc_40x import ReleaseError
 
@@ -43,6 +50,14 @@ def talking(subject: str) -> Iterator[None]:
         yield
     except Her2Error:
         raise
+    except HFValidationError:
+        raise HubError(subject, "a repo as NAMESPACE/NAME", "another form", "Give one as lab/her2-ihc-40x.") from None
+    except OfflineModeIsEnabled:
+        remedy = "Unset HF_HUB_OFFLINE, then run it again."
+        raise HubError(subject, "to ask the Hub", "the client set to be offline", remedy) from None
+    except UnicodeEncodeError:
+        remedy = "Log in anew with `hf auth login`, or give another HF_TOKEN."
+        raise HubError(subject, "a token of plain characters", "one with others", remedy) from None
     except RepositoryNotFoundError:
         remedy = "Check the id, and that you are logged in (`hf auth login`, or HF_TOKEN) as one who may see it."
         raise HubError(subject, "a data set on the Hub", "none that is visible", remedy) from None
@@ -117,6 +132,18 @@ def _read_manifest(repo: str, commit: str, files: Mapping[str, RemoteFile]) -> M
         raise HubError(f"{FILE_NAME} of {repo}@{commit[:8]}", error.expected, error.found, remedy) from None
 
 
+def check_id(repo: str) -> None:
+    """Whether a repo may be called so, without asking the Hub.
+
+    Raises:
+        HubError: it is no namespace/name.
+    """
+    with talking(repr(repo)):
+        validate_repo_id(repo)
+        if "/" not in repo:
+            raise HFValidationError
+
+
 def exists(repo: str) -> bool:
     """Whether a repo is there, and visible."""
     with talking(repo):
@@ -136,11 +163,20 @@ def pull_requests(repo: str) -> list[int]:
     return sorted((int(ref.ref.rsplit("/", 1)[1]) for ref in refs), reverse=True)
 
 
-def pull_request_state(repo: str, number: int) -> tuple[str, str | None]:
-    """A pull request's status ("draft", "open", "closed", "merged"), and the commit of its merge."""
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request: its title, its status ("draft", "open", "closed", "merged"), and the commit of its merge."""
+
+    title: str
+    status: str
+    merge: str | None
+
+
+def read_pull_request(repo: str, number: int) -> PullRequest:
+    """What the Hub says of a pull request."""
     with talking(f"pull request {number} of {repo}"):
         details = HfApi().get_discussion_details(repo, number, repo_type=_KIND)
-    return str(details.status), details.merge_commit_oid
+    return PullRequest(str(details.title), str(details.status), details.merge_commit_oid)
 
 
 def commit_dates(repo: str, revision: str) -> dict[str, datetime]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from . import hub
@@ -83,23 +84,29 @@ def publish_version(
     return _check_and_tag(plan, commit, deep=deep)
 
 
-def finish_version(plan: VersionPlan, number: int, *, deep: bool = False) -> Published:
+def finish_version(plan: VersionPlan, number: int, *, safe_ids: str | None = None, deep: bool = False) -> Published:
     """Check that a pull request's merge holds the very files of the plan, and tag it.
 
     Args:
         plan: of the folder that the pull request was made from.
         number: the pull request's.
+        safe_ids: as `publish_version`.
         deep: as `publish_version`.
 
     Raises:
-        PublishError: it is not merged.
+        PublishError: it is not merged, or of another version, or ids may identify somebody.
         HubError: the merge holds something else, or no answer.
     """
-    status, merge = hub.pull_request_state(plan.repo, number)
-    if status != "merged":
+    _check_ids(plan, safe_ids)
+    pull = hub.read_pull_request(plan.repo, number)
+    subject = f"pull request {number} of {plan.repo}"
+    if pull.status != "merged":
         remedy = f"Review and merge it on the Hub, then run --finish {number} again."
-        raise PublishError(f"pull request {number} of {plan.repo}", "a merged one", f"status {status}", remedy)
-    commit = merge or hub.read_snapshot(plan.repo).commit
+        raise PublishError(subject, "a merged one", f"status {pull.status}", remedy)
+    if _is_of_another(pull, plan):
+        remedy = "Give the --version of its title, or the number of another pull request."
+        raise PublishError(subject, f"the title {_title(plan)!r}", repr(pull.title), remedy)
+    commit = pull.merge or hub.read_snapshot(plan.repo).commit
     if plan.tagged and plan.head is not None:
         _check_stored(plan, plan.head.commit, deep=deep)
         return Published(plan.head.commit, plan.version.tag, number, was_there=True)
@@ -123,8 +130,11 @@ def _check_ids(plan: VersionPlan, safe_ids: str | None) -> None:
 
 
 def _send(plan: VersionPlan, head: hub.Snapshot, changes: FileChanges, *, pull_request: bool) -> hub.Sent:
-    title = f"Version {plan.version}"
-    return hub.send_commit(plan.folder, head, changes.send, changes.delete, title, pull_request=pull_request)
+    return hub.send_commit(plan.folder, head, changes.send, changes.delete, _title(plan), pull_request=pull_request)
+
+
+def _title(plan: VersionPlan) -> str:
+    return f"Version {plan.version}"
 
 
 def _open_pull_request(plan: VersionPlan, head: hub.Snapshot, changes: FileChanges) -> Published:
@@ -133,11 +143,16 @@ def _open_pull_request(plan: VersionPlan, head: hub.Snapshot, changes: FileChang
     for number in hub.pull_requests(plan.repo)[:_RECENT]:
         there = hub.read_snapshot(plan.repo, f"refs/pr/{number}", files_only=True)
         if not compare_files(plan.files, there.files, head.manifest, plan.repo):
-            status, _ = hub.pull_request_state(plan.repo, number)
-            if status in ("draft", "open"):
+            pull = hub.read_pull_request(plan.repo, number)
+            if not _is_of_another(pull, plan) and pull.status in ("draft", "open"):
                 return Published(there.commit, None, number, was_there=True)
     sent = _send(plan, head, changes, pull_request=True)
     return Published(sent.commit, None, sent.pull_request)
+
+
+def _is_of_another(pull: hub.PullRequest, plan: VersionPlan) -> bool:
+    """Whether a pull request names another version; a title that somebody gave it may name none."""
+    return bool(re.match("Version [0-9]", pull.title)) and pull.title != _title(plan)
 
 
 def _check_and_tag(plan: VersionPlan, commit: str, *, deep: bool) -> Published:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,8 +89,7 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
         PublishError: the data set is not in order, its licence is unknown, or the version does not fit.
         HubError: no answer.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise PublishError(repo, "a repo as namespace/name", repr(repo), "Give --repo NAMESPACE/her2-ihc-40x.")
+    hub.check_id(repo)
     manifest, files = _checked_folder(folder, workers)
     suspects = suspect_ids(folder, manifest)
     tags = hub.read_tags(repo) if hub.exists(repo) else None
@@ -116,6 +115,8 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
 
 
 def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[LocalFile, ...]]:
+    if not folder.is_dir():
+        raise PublishError(str(folder), "the folder of a data set", "no folder", "Check the path.")
     verified = verify_folder(folder, workers=workers)
     if verified.manifest is None or verified.problems:
         problems = verified.problems
@@ -123,7 +124,8 @@ def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[
         raise PublishError(str(folder), "a data set in order", found, "See `her2-ihc-40x verify`; make it again.")
     licence = verified.manifest.source.get("licence")
     if not isinstance(licence, str) or licence in ("", "unknown"):
-        remedy = "Ask the authors; then make the folder with --license. It is never guessed."
+        command = f"her2-ihc-40x card {shlex.quote(str(folder))} --license ID"
+        remedy = f"It is never guessed: ask the authors, then run `{command}`, with an id of the Hub."
         raise PublishError(str(folder), "a licence", "unknown", remedy)
     try:
         check_loading(str(folder.resolve()), verified.manifest)
