@@ -111,6 +111,8 @@ def _show(plan: VersionPlan) -> Iterator[str]:
     ):
         yield f"{kind}: {len(files)} files{_some(files)}"
         yield f"{kind}: {len(names)} slides or blocks{_some(names)}"
+    if units.changed and plan.head is not None:
+        yield f"what changed in them: her2-ihc-40x diff {plan.repo}@{plan.head.commit} {shlex.quote(str(plan.folder))}"
     for change in plan.counts:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
     for foreign in plan.changes.foreign:
