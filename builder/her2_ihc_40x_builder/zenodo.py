@@ -192,9 +192,13 @@ def _fetch(
         for stale in _parts(file, to):
             if stale != path or steps[file.name] == "restart":
                 stale.unlink()
-        with Part(path) as part:
-            complete(client, file, part, meter.of(file.name, part.size))
-            part.finish(to / file.name)
+        try:
+            with Part(path) as part:
+                complete(client, file, part, meter.of(file.name, part.size))
+                part.finish(to / file.name)
+        finally:
+            if path.is_file() and not path.lstat().st_size:
+                path.unlink()
         _sync_folder(to)
     _write_source(source, record)
     paths = {step: tuple(to / f.name for f in files if (steps[f.name] == "skip") == step) for step in (True, False)}
