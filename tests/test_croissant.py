@@ -93,6 +93,11 @@ def test_an_unknown_licence_is_said_to_be(croissant: dict[str, Any]) -> None:
     assert croissant["license"]["name"] == "unknown"
 
 
+def test_the_creators_are_those_of_the_citation(croissant: dict[str, Any]) -> None:
+    names = [person["name"] for person in croissant["creator"]]
+    assert names == ["Nabi", "Fauzi", "Abdul Karim", "Cheah", "Chiew", "Looi"]
+
+
 def test_a_laboratory_is_not_the_authors(tmp_path: Path) -> None:
     text = render_croissant(write_lab(tmp_path), "Patches.")
     content = json.loads(text)

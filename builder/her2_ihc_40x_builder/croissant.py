@@ -120,7 +120,7 @@ def _creators() -> Iterator[dict[str, str]]:
     """The authors as the citation names them."""
     for line in CITATION.splitlines():
         if match := re.match(r"\s*author\s*=\s*{(.*)}", line):
-            yield from ({"@type": "sc:Person", "name": name} for name in match[1].split(" and "))
+            yield from ({"@type": "sc:Person", "name": name.strip("{}")} for name in match[1].split(" and "))
 
 
 def _file_object(shard: Shard) -> dict[str, Any]:
