@@ -258,6 +258,8 @@ class HubStore:
         self.repos: dict[str, Repo] = {}
         #: Where chunks go of a client that has not switched Xet off; a commit of them is refused.
         self.xet_folder: Path | None = None
+        #: Entries of a tree in one answer.
+        self.tree_page = 1000
         self.lock = threading.RLock()
 
     def create(self, repo_id: str, *, private: bool = False) -> Repo:
@@ -277,6 +279,8 @@ class HubStore:
             raise HubError(404 if token else 401, f"Repository not found: {repo_id}", "RepoNotFound")
         if write and token is None:
             raise HubError(401, "Invalid username or password.")
+        if write and repo_id.split("/")[0] != self.user:
+            raise HubError(403, f"Forbidden: you may not write to {repo_id}")
         return repo
 
 

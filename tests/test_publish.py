@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,32 @@ def test_a_damaged_manifest_on_the_hub_is_said_to_be_there(lab: Lab, first: Path
     assert f"manifest.json of {lab.repo_id}@" in done.err
     assert "Put manifest.json of the last version back" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_repo_of_many_files_is_listed_page_by_page(
+    lab: Lab, first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.hub.store, "tree_page", 3)
+    lab.published(first, "1.0.0")
+    lab.repo.add({"data/wsi_train/patch_train/zzz.parquet": b"PAR1"})
+    # The last page is looked at too, for files of others as for those that are there already.
+    assert "found data/wsi_train/patch_train/zzz.parquet" in lab.publish(second, "1.1.0").err
+    lab.repo.refs["main"] = lab.repo.tags["v1.0.0"]
+    lab.published(second, "1.1.0")
+    assert_holds(lab.repo, "v1.1.0", second)
+    assert [r for r in lab.hub.requests if "cursor=6" in r.path]
+
+
+def test_a_namespace_of_somebody_else(lab: Lab, first: Path) -> None:
+    theirs = lab.hub.store.create(f"other/{lab.repo_id.split('/')[1]}")
+    for repo in (theirs.id, "other/new"):
+        lab.repo_id = repo
+        done = lab.publish(first, "1.0.0")
+        assert done.code == 1
+        assert "HTTP 403" in done.err
+        assert "as one who may write there" in done.err
+    assert len(theirs.history("main")) == 1
+    assert not theirs.tags
 
 
 def test_who_may_not_write_is_told_to_log_in(lab: Lab, first: Path) -> None:
@@ -632,5 +659,8 @@ def test_a_relabelled_patch_changes_one_file(lab: Lab, first: Path, tmp_path: Pa
     slides = {**SLIDES, "slide-0": [replace(SLIDES["slide-0"][0], label="1+"), *SLIDES["slide-0"][1:]]}
     done = lab.published(write_edition(tmp_path / "relabelled", slides), "1.1.0")
     assert "changed: 1 slides or blocks (slide-0)" in done.out
+    command = re.search("what changed in them: her2-ihc-40x (diff .+)", done.out)
+    assert command
+    assert "patches relabelled: 1\n" in lab.client.run(*shlex.split(command[1])).out
     assert "wsi_split train 0: 4 -> 3 patches" in done.out
     assert "wsi_split train 1+: 4 -> 5 patches" in done.out
