@@ -179,7 +179,7 @@ def _records(manifest: Manifest, config: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": config,
         "name": config,
-        "description": f"{CONFIGS[config]} {total} patches.",
+        "description": f"{CONFIGS[config]} {total} patches; no sha256 is compared, as a file's own record set does.",
         "key": {"@id": f"{config}/patch_id"},
         "field": [split, *(_field(config, name, files) for name in FEATURES)],
     }
