@@ -257,8 +257,8 @@ def test_what_is_not_in_order_is_not_published(lab: Lab, first: Path, shards: Pa
     assert f"her2-ihc-40x card {shards} --license ID" in unlicensed
     assert "Check the path" in lab.publish(tmp_path / "nowhere", "1.0.0").err
     for repo in ("../x", "lab/x.git", "x", "lab/a/b", "lab/d\u00e4ta"):
-        told = lab.client.run("publish", first, "--repo", repo, "--version", "1.0.0").err
-        assert "expected a repo as NAMESPACE/NAME" in told, told
+        other = lab.client.run("publish", first, "--repo", repo, "--version", "1.0.0")
+        assert "expected a repo as NAMESPACE/NAME" in other.err, repo
     broken = shutil.copytree(first, tmp_path / "broken")
     victim = broken / shards_of(first)[0].path
     victim.write_bytes(flip(victim.read_bytes()))

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, but not in __all__
 
 from her2_ihc_40x import ReleaseError
 
@@ -140,7 +140,7 @@ def check_id(repo: str) -> None:
     """
     with talking(repr(repo)):
         validate_repo_id(repo)
-        if "/" not in repo:
+        if "/" not in repo or not repo.isascii():  # earlier clients let other letters through
             raise HFValidationError
 
 
