@@ -417,6 +417,23 @@ def test_an_answer_that_is_lost(lab: Lab, first: Path, path: str) -> None:
     assert [r for r in lab.hub.requests[start:] if r.method == "PUT"] == []
 
 
+def test_a_connection_that_drops_and_a_commit_that_fails(lab: Lab, first: Path) -> None:
+    start = len(lab.hub.requests)
+    lab.hub.fail("drop", method="PUT")
+    lab.hub.fail("status", path="/commit/", status=500)
+    failed = lab.publish(first, "1.0.0")
+    assert "HTTP 500" in failed.err
+    assert "Run it again" in failed.err
+    assert len(lab.repo.history("main")) == 1
+    puts = [r for r in lab.hub.requests[start:] if r.method == "PUT"]
+    assert sum(r.status == 0 for r in puts) == 1
+    assert sum(r.received for r in puts if r.status == 200) == sum(shard.bytes for shard in shards_of(first))
+    start = len(lab.hub.requests)
+    lab.published(first, "1.0.0", "--deep")
+    assert not [r for r in lab.hub.requests[start:] if r.method == "PUT"]
+    assert_holds(lab.repo, "v1.0.0", first)
+
+
 def test_bytes_that_turn_on_the_way_are_refused(lab: Lab, first: Path) -> None:
     lab.hub.fail("garble", method="PUT")
     done = lab.publish(first, "1.0.0")
