@@ -121,7 +121,7 @@ ERRATA = (
 )
 CITATION = """\
 @dataset{her2_ihc_40x,
-  author    = {Nabi and Fauzi and Abdul Karim and Cheah and Chiew and Looi},
+  author    = {Nabi and Fauzi and {Abdul Karim} and Cheah and Chiew and Looi},
   title     = {HER2-IHC-40x},
   year      = {2025},
   publisher = {Zenodo},

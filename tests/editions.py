@@ -29,6 +29,7 @@ class Spot:
     label: str
     sides: Sides
     look: int
+    label_source: str = "slide"
 
 
 def plan_slides(count: int = 4, patches: int = 4) -> dict[str, list[Spot]]:
@@ -86,7 +87,7 @@ def _row(unit: str, spot: Spot, size: int) -> dict[str, Any]:
     return dict.fromkeys(FEATURES) | {
         "image": {"bytes": data, "path": None},
         "label": label,
-        "label_source": "slide",
+        "label_source": spot.label_source,
         "slide_id": unit,
         "slide_score": label,
         "patch_id": spot.patch_id,

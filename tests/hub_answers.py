@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, unquote, urlencode
 
 import yaml
 
@@ -24,10 +24,11 @@ class Reply:
 
 @dataclass
 class Call:
-    """A request, taken apart: to the Hub at `url`, by the owner of `token`; `faults` names those to enact here."""
+    """A request, taken apart: a raw path of the Hub at `url`, by `token`'s owner; `faults`: those to enact here."""
 
     store: HubStore
     url: str
+    path: str
     token: str | None
     query: Mapping[str, str]
     body: bytes
@@ -59,6 +60,10 @@ def create(call: Call) -> Reply:
     asked = call.json
     repo_id = f"{asked.get('organization') or call.store.user}/{asked['name']}"
     url = {"url": f"{call.url}/datasets/{repo_id}"}
+    if repo_id.split("/")[0] != call.store.user:
+        raise HubError(
+            403, f"You don't have the rights to create a dataset under the namespace {repo_id.split('/')[0]}"
+        )
     if asked.get("type") != "dataset":
         raise HubError(400, "the double holds dataset repos only")
     try:
@@ -216,7 +221,13 @@ def tree(call: Call, repo_id: str, revision: str, folder: str | None = None) -> 
         raise HubError(404, f"{folder} does not exist on {revision}", "EntryNotFound")
     deep = call.flag("recursive")
     shown = {path: file for path, file in entries.items() if deep or "/" not in path[len(prefix) :]}
-    return _json([_entry(repo, revision, path, file, call.flag("expand")) for path, file in sorted(shown.items())])
+    start = int(call.query.get("cursor", 0))
+    stop = start + call.store.tree_page
+    page = sorted(shown.items())[start:stop]
+    listed = [_entry(repo, revision, path, file, call.flag("expand")) for path, file in page]
+    rest = {**call.query, "cursor": str(stop)}
+    link = {"Link": f'<{call.url}{call.path}?{urlencode(rest)}>; rel="next"'} if stop < len(shown) else {}
+    return _json(listed, headers=link)
 
 
 def paths_info(call: Call, repo_id: str, revision: str) -> Reply:
@@ -280,14 +291,14 @@ def merge(call: Call, repo_id: str, num: str) -> Reply:
     return _json({})
 
 
-def answer(method: str, path: str, call: Call) -> Reply:
-    """What the Hub answers to a method and a raw path."""
+def answer(method: str, call: Call) -> Reply:
+    """What the Hub answers to a method."""
     try:
         for methods, pattern, handler in ROUTES:
             # Matched before it is unquoted: a revision may hold a quoted slash.
-            if method in methods.split() and (match := re.fullmatch(pattern, path)):
+            if method in methods.split() and (match := re.fullmatch(pattern, call.path)):
                 return handler(call, *(unquote(group) if group is not None else None for group in match.groups()))
-        raise HubError(404, f"the double does not answer {method} {path}")
+        raise HubError(404, f"the double does not answer {method} {call.path}")
     except HubError as error:
         return error_reply(error)
 

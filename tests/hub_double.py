@@ -226,5 +226,5 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         bearer = re.fullmatch(r"Bearer (.+)", self.headers.get("Authorization", ""))
         token, span = bearer[1] if bearer else None, self.headers.get("Range")
-        call = Call(self.hub.store, self.hub.url, token, query, body, span, kinds)
-        return answer(self.command, url.path, call)
+        call = Call(self.hub.store, self.hub.url, url.path, token, query, body, span, kinds)
+        return answer(self.command, call)

@@ -144,6 +144,12 @@ class Repo:
         """Flip a byte in the middle of a stored object: its declared hash stays."""
         self.objects[sha256] = flip(self.objects[sha256])
 
+    def forget(self, sha256: str) -> None:
+        """Delete an LFS object and the files that point to it, as the settings' list of LFS files does."""
+        self.objects.pop(sha256)
+        files = {path: file for path, file in self.resolve("main").files.items() if file.sha256 != sha256}
+        self.record(files, self.refs["main"], "without a file", branch="main")
+
     def commit(self, lines: Iterable[Mapping[str, Any]], revision: str, create_pr: bool) -> tuple[Commit, int | None]:
         """Apply a commit request, all or nothing: the new commit, and the pull request that it opens, if any."""
         header, *operations = lines
@@ -252,6 +258,8 @@ class HubStore:
         self.repos: dict[str, Repo] = {}
         #: Where chunks go of a client that has not switched Xet off; a commit of them is refused.
         self.xet_folder: Path | None = None
+        #: Entries of a tree in one answer.
+        self.tree_page = 1000
         self.lock = threading.RLock()
 
     def create(self, repo_id: str, *, private: bool = False) -> Repo:
@@ -271,6 +279,8 @@ class HubStore:
             raise HubError(404 if token else 401, f"Repository not found: {repo_id}", "RepoNotFound")
         if write and token is None:
             raise HubError(401, "Invalid username or password.")
+        if write and repo_id.split("/")[0] != self.user:
+            raise HubError(403, f"Forbidden: you may not write to {repo_id}")
         return repo
 
 

@@ -48,6 +48,15 @@ def test_the_hubs_own_parser_reads_it(shards: Path) -> None:
     assert DatasetCardData(**metadata).to_dict() == metadata  # type: ignore[arg-type, no-untyped-call]
 
 
+def test_a_name_of_two_words_is_one_to_bibtex(shards: Path) -> None:
+    authors = re.search(r"author += \{(.+)\},", (shards / "README.md").read_text())
+    assert authors
+    names = authors[1].split(" and ")
+    assert "{Abdul Karim}" in names
+    # Without braces the first word would be a given name.
+    assert all(name.startswith("{") for name in names if " " in name)
+
+
 def test_the_metadata_says_what_the_files_hold(shards: Path) -> None:
     manifest = read_manifest(shards)
     metadata = front_matter((shards / "README.md").read_text())

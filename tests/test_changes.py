@@ -82,7 +82,10 @@ def manifest(*shards: Shard) -> Manifest:
 
 
 paths = st.sets(
-    st.sampled_from([f"data/wsi_train/patch_test/{name}.parquet" for name in "abcdef"] + ["x.txt", "y.txt"])
+    st.sampled_from(
+        [f"data/wsi_train/patch_test/{name}.parquet" for name in "abcdef"]
+        + ["x.txt", "e.py", "x.py", ".huggingface.yaml", "dataset_infos.json"]
+    )
 )
 
 
@@ -95,16 +98,16 @@ def test_a_commit_makes_it_so_and_leaves_what_is_not_ours(
     ]
     there = {path: RemoteFile(1, "old", "") for path in remote}
     previous = manifest(*(shard(path) for path in sorted(listed))) if known else None
-    changes = compare_files(files, there, previous)
+    changes = compare_files(files, there, previous, "lab/e")
     after = {path: file.sha256 for path, file in there.items() if path not in changes.delete}
     after |= {file.path: file.sha256 for file in changes.send}
     assert {path: after[path] for path in local} == {file.path: file.sha256 for file in files}
     assert set(changes.delete) <= (listed if known else set())
     left = set(after) - local
     assert not left & (listed if known else set())
-    assert {path for path in left if path.startswith("data/")} == set(changes.foreign)
+    assert left - {"x.txt", "x.py"} == set(changes.foreign)
     again = {path: RemoteFile(1, sha256, "") for path, sha256 in after.items()}
-    assert not compare_files(files, again, previous)
+    assert not compare_files(files, again, previous, "lab/e")
 
 
 def test_files_are_compared_as_the_hub_declares_them(shards: Path) -> None:
@@ -115,10 +118,10 @@ def test_files_are_compared_as_the_hub_declares_them(shards: Path) -> None:
         data = (shards / file.path).read_bytes()
         kept = File.pointer(file.sha256, file.size) if number % 2 else File.regular(data)
         remote[file.path] = RemoteFile(kept.size, kept.sha256 if kept.lfs else None, kept.git_oid)
-    assert not compare_files(files, remote, None)
+    assert not compare_files(files, remote, None, "lab/data")
     for file in files:
         other = {**remote, file.path: RemoteFile(file.size, None, File.regular(b"other").git_oid)}
-        assert compare_files(files, other, None).send == (file,)
+        assert compare_files(files, other, None, "lab/data").send == (file,)
 
 
 def test_units() -> None:

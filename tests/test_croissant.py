@@ -66,6 +66,28 @@ def test_a_flipped_byte_is_refused(shards: Path, tmp_path: Path) -> None:
     assert bad.sha256 in str(caught.value.__cause__)
 
 
+def test_the_record_sets_of_files_are_a_check_and_a_config_is_none(shards: Path, tmp_path: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant comes with the extra [dev]")
+    folder = shutil.copytree(shards, tmp_path / "copy")
+    manifest = read_manifest(folder)
+    bad = manifest.files_of("wsi_split", "train")[0]
+    data = (folder / bad.path).read_bytes()
+    end = data.index(b"IEND") + 4  # an image's last checksum: it can still be opened
+    (folder / bad.path).write_bytes(data[:end] + bytes([data[end] ^ 1]) + data[end + 1 :])
+    dataset = mlcroissant.Dataset(str(folder / "croissant.json"))
+    assert len(list(dataset.records("wsi_split"))) == sum(
+        sum(labels.values()) for labels in manifest.counts["wsi_split"].values()
+    )
+    refused = []
+    for record_set in dataset.metadata.record_sets:
+        if record_set.id.startswith("file:"):
+            try:
+                next(iter(dataset.records(record_set.id)))
+            except mlcroissant.GenerationError:
+                refused.append(record_set.id)
+    assert refused == [f"file:{bad.path}"]
+
+
 def test_every_file_is_listed_with_its_hash(croissant: dict[str, Any], shards: Path) -> None:
     listed = {item["contentUrl"]: item["sha256"] for item in croissant["distribution"] if "sha256" in item}
     assert listed == {shard.path: shard.sha256 for shard in read_manifest(shards).shards}
@@ -91,6 +113,11 @@ def test_licences(licence: str, expected: str) -> None:
 
 def test_an_unknown_licence_is_said_to_be(croissant: dict[str, Any]) -> None:
     assert croissant["license"]["name"] == "unknown"
+
+
+def test_the_creators_are_those_of_the_citation(croissant: dict[str, Any]) -> None:
+    names = [person["name"] for person in croissant["creator"]]
+    assert names == ["Nabi", "Fauzi", "Abdul Karim", "Cheah", "Chiew", "Looi"]
 
 
 def test_a_laboratory_is_not_the_authors(tmp_path: Path) -> None:

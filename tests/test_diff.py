@@ -38,7 +38,7 @@ def difference(before: Path, folder: Path, slides: Slides) -> Difference:
 
 def test_nothing(before: Path, tmp_path: Path) -> None:
     found = difference(before, tmp_path / "same", SLIDES)
-    assert found == Difference(found.units, (), (), (), (), ())
+    assert found == Difference(found.units, (), (), (), (), (), ())
     assert found.units.added + found.units.removed + found.units.changed == ()
 
 
@@ -60,6 +60,15 @@ def test_moved(before: Path, tmp_path: Path) -> None:
 def test_another_image(before: Path, tmp_path: Path) -> None:
     found = difference(before, tmp_path / "after", change("slide-0", 1, look=99))
     assert [old.patch_id for old, _ in found.redrawn] == ["slide-0_1"]
+
+
+def test_another_column(before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = write_edition(tmp_path / "after", change("slide-0", 1, label_source="region"))
+    assert main(["diff", str(before), str(after)]) == 0
+    printed = capsys.readouterr().out
+    assert "slides or blocks changed: 1\n  slide-0\n" in printed
+    assert "patches with another image: 0\n" in printed
+    assert "patches with other columns (label_source: 1): 1\n  slide-0_1: label_source\n" in printed
 
 
 def test_slides_come_and_go(before: Path, tmp_path: Path) -> None:
@@ -102,7 +111,7 @@ def test_what_is_no_data_set(before: Path, tmp_path: Path) -> None:
         compare(open_edition(str(before)), open_edition(str(other)))
 
 
-def test_only_label_columns_come_over_the_network(hub: HubDouble, tmp_path: Path) -> None:
+def test_no_images_come_over_the_network(hub: HubDouble, tmp_path: Path) -> None:
     # 24 patches of 256 x 256 random pixels, 200 kB each, in row groups of 16.
     sides = Sides("train", "train")
     slides = {name: [Spot(f"{name}_{p}", "0", sides, p) for p in range(24)] for name in ("slide-0", "slide-1")}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -101,6 +103,7 @@ def test_a_first_version(lab: Lab, first: Path) -> None:
     assert lab.repo_id not in lab.hub.store.repos
     total = sum((first / path).stat().st_size for path in before)
     assert f"bytes to send: {total}" in dry.out
+    assert "--i-may-share-this" in dry.out
     assert "added: 4 slides or blocks (slide-0, slide-1, slide-2, slide-3)" in dry.out
     assert "wsi_split test 3+: 0 -> 4 patches" in dry.out
 
@@ -185,6 +188,32 @@ def test_a_damaged_manifest_on_the_hub_is_said_to_be_there(lab: Lab, first: Path
     assert "Traceback" not in done.err
 
 
+def test_a_repo_of_many_files_is_listed_page_by_page(
+    lab: Lab, first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lab.hub.store, "tree_page", 3)
+    lab.published(first, "1.0.0")
+    lab.repo.add({"data/wsi_train/patch_train/zzz.parquet": b"PAR1"})
+    # The last page is looked at too, for files of others as for those that are there already.
+    assert "found data/wsi_train/patch_train/zzz.parquet" in lab.publish(second, "1.1.0").err
+    lab.repo.refs["main"] = lab.repo.tags["v1.0.0"]
+    lab.published(second, "1.1.0")
+    assert_holds(lab.repo, "v1.1.0", second)
+    assert [r for r in lab.hub.requests if "cursor=6" in r.path]
+
+
+def test_a_namespace_of_somebody_else(lab: Lab, first: Path) -> None:
+    theirs = lab.hub.store.create(f"other/{lab.repo_id.split('/')[1]}")
+    for repo in (theirs.id, "other/new"):
+        lab.repo_id = repo
+        done = lab.publish(first, "1.0.0")
+        assert done.code == 1
+        assert "HTTP 403" in done.err
+        assert "as one who may write there" in done.err
+    assert len(theirs.history("main")) == 1
+    assert not theirs.tags
+
+
 def test_who_may_not_write_is_told_to_log_in(lab: Lab, first: Path) -> None:
     lab.hub.fail("status", path="/repos/create", status=403)
     told = lab.publish(first, "1.0.0").err
@@ -223,7 +252,13 @@ def test_the_same_files_are_no_new_version(lab: Lab, first: Path, tmp_path: Path
 
 def test_what_is_not_in_order_is_not_published(lab: Lab, first: Path, shards: Path, tmp_path: Path) -> None:
     start = len(lab.hub.requests)
-    assert "expected a licence, found unknown" in lab.publish(shards, "1.0.0").err
+    unlicensed = lab.publish(shards, "1.0.0").err
+    assert "expected a licence, found unknown" in unlicensed
+    assert f"her2-ihc-40x card {shards} --license ID" in unlicensed
+    assert "Check the path" in lab.publish(tmp_path / "nowhere", "1.0.0").err
+    for repo in ("../x", "lab/x.git", "x", "lab/a/b", "lab/d\u00e4ta"):
+        other = lab.client.run("publish", first, "--repo", repo, "--version", "1.0.0")
+        assert "expected a repo as NAMESPACE/NAME" in other.err, repo
     broken = shutil.copytree(first, tmp_path / "broken")
     victim = broken / shards_of(first)[0].path
     victim.write_bytes(flip(victim.read_bytes()))
@@ -256,11 +291,49 @@ def test_ids_that_look_identifying_are_published_only_after_a_review(lab: Lab, t
 
 
 def test_files_of_others_among_the_data(lab: Lab, first: Path) -> None:
-    lab.hub.store.create(lab.repo_id).add({"data/wsi_train/patch_test/theirs.parquet": b"PAR1"})
-    done = lab.publish(first, "1.0.0")
-    assert "theirs.parquet" in done.err
+    theirs = "data/wsi_train/patch_test/theirs.parquet"
+    lab.hub.store.create(lab.repo_id).add({theirs: b"PAR1"})
+    refused_for(lab, first, theirs)
+
+
+@pytest.mark.parametrize("name", ["{}.py", "dataset_infos.json", ".huggingface.yaml"])
+def test_files_at_the_root_that_break_loading(lab: Lab, first: Path, name: str) -> None:
+    name = name.format(lab.repo_id.split("/")[1])
+    lab.hub.store.create(lab.repo_id).add({name: b"{", "convert.py": b"print()"})
+    refused_for(lab, first, name)
+
+
+def refused_for(lab: Lab, folder: Path, name: str) -> None:
+    assert f"read by datasets: {name}\n" in lab.client.run(*lab.arguments(folder, "1.0.0", "--dry-run")).out
+    done = lab.publish(folder, "1.0.0")
+    assert done.code == 1
+    assert f"found {name}" in done.err
+    assert "delete it on the Hub" in done.err
     assert lab.repo.tags == {}
     assert len(lab.repo.history("main")) == 2
+
+
+def test_a_card_that_was_edited_on_the_hub_is_told_of(lab: Lab, first: Path, second: Path) -> None:
+    lab.published(first, "1.0.0")
+    assert "edited" not in lab.client.run(*lab.arguments(second, "1.1.0", "--dry-run")).out
+    lab.repo.add({"README.md": b"---\nlicense: mit\n---\nBy hand.\n", "notes.txt": b"theirs"})
+    told = lab.client.run(*lab.arguments(second, "1.1.0", "--dry-run")).out
+    assert told.count("edited") == 1
+    assert "edited on the Hub since v1.0.0, will be replaced: README.md\n" in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [({"HF_HUB_OFFLINE": "1"}, "Unset HF_HUB_OFFLINE"), ({"HF_TOKEN": "hf_\u00e4\u00f6"}, "Log in")],
+)
+def test_settings_of_the_client_that_do_not_work(lab: Lab, tmp_path: Path, setting: dict[str, str], told: str) -> None:
+    command = [sys.executable, "-m", "her2_ihc_40x_builder.cli", "versions", "lab/data"]
+    environment = lab.hub.environment(tmp_path) | {"PYTHONIOENCODING": "utf-8"} | setting
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\u00e4" not in done.stderr
 
 
 def test_two_publishers(lab: Lab, first: Path, second: Path, tmp_path: Path) -> None:
@@ -309,6 +382,28 @@ def test_an_interruption_at_each_request(lab: Lab, tmp_path: Path) -> None:
     assert len(tags) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there a process is not sent Ctrl-C alone")
+def test_control_c_ends_an_upload_at_once(lab: Lab, first: Path, tmp_path: Path) -> None:
+    lab.hub.fail("hold", method="PUT")
+    command = [sys.executable, "-m", "her2_ihc_40x_builder.cli", *lab.arguments(first, "1.0.0", "--i-may-share-this")]
+    with subprocess.Popen(
+        command,
+        env=lab.hub.environment(tmp_path),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert lab.hub.held.wait(60)
+        process.send_signal(signal.SIGINT)
+        # The upload is still held: who waited for it would wait for ever.
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; run it again" in told
+    lab.hub.released.set()
+    lab.published(first, "1.0.0", "--deep")
+    assert_holds(lab.repo, "v1.0.0", first)
+
+
 @pytest.mark.parametrize("path", ["/commit/", "/tag/"])
 def test_an_answer_that_is_lost(lab: Lab, first: Path, path: str) -> None:
     lab.hub.fail("lost", path=path)
@@ -320,6 +415,23 @@ def test_an_answer_that_is_lost(lab: Lab, first: Path, path: str) -> None:
     assert [commit.title for commit in lab.repo.history("main")] == ["Version 1.0.0", "initial commit"]
     assert lab.hub.received("PUT") > 0
     assert [r for r in lab.hub.requests[start:] if r.method == "PUT"] == []
+
+
+def test_a_connection_that_drops_and_a_commit_that_fails(lab: Lab, first: Path) -> None:
+    start = len(lab.hub.requests)
+    lab.hub.fail("drop", method="PUT")
+    lab.hub.fail("status", path="/commit/", status=500)
+    failed = lab.publish(first, "1.0.0")
+    assert "HTTP 500" in failed.err
+    assert "Run it again" in failed.err
+    assert len(lab.repo.history("main")) == 1
+    puts = [r for r in lab.hub.requests[start:] if r.method == "PUT"]
+    assert sum(r.status == 0 for r in puts) == 1
+    assert sum(r.received for r in puts if r.status == 200) == sum(shard.bytes for shard in shards_of(first))
+    start = len(lab.hub.requests)
+    lab.published(first, "1.0.0", "--deep")
+    assert not [r for r in lab.hub.requests[start:] if r.method == "PUT"]
+    assert_holds(lab.repo, "v1.0.0", first)
 
 
 def test_bytes_that_turn_on_the_way_are_refused(lab: Lab, first: Path) -> None:
@@ -359,6 +471,20 @@ def test_a_corrupt_object_is_found_before_the_tag(lab: Lab, tmp_path: Path, part
     if not seen_by_rows:
         # Only --deep looks there.
         lab.published(folder, "1.0.0")
+
+
+def test_a_rotten_object_is_deleted_on_the_hub_and_sent_anew(lab: Lab, tmp_path: Path) -> None:
+    folder = write_edition(tmp_path / "her2-ihc-40x", plan_slides(1, 3))
+    shard = shards_of(folder)[0]
+    lab.hub.fail("rot", method="PUT", path=shard.sha256)
+    for _ in range(2):
+        told = lab.publish(folder, "1.0.0", "--deep").err
+        assert f"{shard.path} of" in told
+        assert "LFS files" in told
+        assert lab.repo.tags == {}
+    lab.repo.forget(shard.sha256)
+    lab.published(folder, "1.0.0", "--deep")
+    assert_holds(lab.repo, "v1.0.0", folder)
 
 
 def test_a_corrupt_manifest_is_found_before_the_tag(lab: Lab, first: Path) -> None:
@@ -428,6 +554,34 @@ def test_a_pull_request(lab: Lab, first: Path, second: Path) -> None:
     assert lab.repo.tags["v1.1.0"] == merged.oid
     assert "it was there already" in lab.client.run(*finish).out
     assert_holds(lab.repo, "v1.1.0", second)
+
+
+def test_a_pull_request_of_another_version_is_not_finished(lab: Lab, first: Path, second: Path) -> None:
+    lab.published(first, "1.0.0")
+    lab.published(second, "1.1.0", "--pr")
+    # The same files under another number are another pull request.
+    assert "--finish 2" in lab.published(second, "1.2.0", "--pr").out
+    merged = lab.repo.merge(1)
+    told = lab.client.run(*lab.arguments(second, "1.2.0"), "--finish", "1").err
+    assert "expected the title 'Version 1.2.0', found 'Version 1.1.0'" in told
+    assert list(lab.repo.tags) == ["v1.0.0"]
+    lab.repo.pulls[1].title = "A title of the reviewer's"
+    done = lab.client.run(*lab.arguments(second, "1.1.0"), "--finish", "1")
+    assert done.code == 0, done.err
+    assert lab.repo.tags["v1.1.0"] == merged.oid
+
+
+def test_ids_are_asked_for_again_when_a_pull_request_is_finished(lab: Lab, tmp_path: Path) -> None:
+    folder = write_edition(tmp_path / "named", {"S21-12345": SLIDES["slide-0"]})
+    code = re.search("--these-ids-are-safe ([0-9a-f]{12})", lab.publish(folder, "1.0.0").err)
+    assert code
+    word = ["--these-ids-are-safe", code[1]]
+    assert " ".join(["--finish 1", *word]) in lab.published(folder, "1.0.0", "--pr", *word).out
+    lab.repo.merge(1)
+    finish = [*lab.arguments(folder, "1.0.0"), "--finish", "1"]
+    assert "ids that identify nobody" in lab.client.run(*finish).err
+    assert lab.repo.tags == {}
+    assert lab.client.run(*finish, *word).code == 0
 
 
 def test_a_pull_request_that_was_merged_with_a_change(lab: Lab, first: Path, second: Path) -> None:
@@ -522,5 +676,8 @@ def test_a_relabelled_patch_changes_one_file(lab: Lab, first: Path, tmp_path: Pa
     slides = {**SLIDES, "slide-0": [replace(SLIDES["slide-0"][0], label="1+"), *SLIDES["slide-0"][1:]]}
     done = lab.published(write_edition(tmp_path / "relabelled", slides), "1.1.0")
     assert "changed: 1 slides or blocks (slide-0)" in done.out
+    command = re.search("what changed in them: her2-ihc-40x (diff .+)", done.out)
+    assert command
+    assert "patches relabelled: 1\n" in lab.client.run(*shlex.split(command[1])).out
     assert "wsi_split train 0: 4 -> 3 patches" in done.out
     assert "wsi_split train 1+: 4 -> 5 patches" in done.out

@@ -48,6 +48,21 @@ def test_what_is_not_said_is_none(licence: object) -> None:
     assert record.files[0].url == "https://zenodo.org/a"
 
 
+@pytest.mark.parametrize("licence", ["cc-by-4.0\nlicence mit", "cc by", "../x", "\x1b[2J", "x" * 101])
+def test_a_licence_is_a_plain_id(licence: str) -> None:
+    file = {"key": "a", "size": 0, "checksum": "md5:" + "0" * 32, "links": {"self": "/a"}}
+    with pytest.raises(FetchError, match="plain id of a licence") as caught:
+        Record.parse({"id": "1", "metadata": {"license": {"id": licence}}, "files": [file]}, URL)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["1.0\nlicence mit", "\x1b[2J"])
+def test_text_is_a_line(text: str) -> None:
+    file = {"key": "a", "size": 0, "checksum": "md5:" + "0" * 32, "links": {"self": "/a"}}
+    record = Record.parse({"id": "1", "doi": text, "metadata": {"version": text}, "files": [file]}, URL)
+    assert (record.doi, record.version) == (None, None)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (

@@ -120,7 +120,8 @@ class FileChanges:
         add: files that are not there.
         change: files that are there with another content.
         delete: paths of the earlier version that are no more.
-        foreign: paths below data/ of neither version: both configs would read them.
+        foreign: paths of neither version that `datasets` would read: below data/ in both configs, and instead of the
+            card or beside it.
     """
 
     add: tuple[LocalFile, ...]
@@ -151,7 +152,7 @@ def local_files(folder: Path, manifest: Manifest, companions: Iterable[str]) -> 
 
 
 def compare_files(
-    local: Sequence[LocalFile], remote: Mapping[str, RemoteFile], previous: Manifest | None
+    local: Sequence[LocalFile], remote: Mapping[str, RemoteFile], previous: Manifest | None, repo: str
 ) -> FileChanges:
     """What to do so that a revision holds these files.
 
@@ -159,6 +160,7 @@ def compare_files(
         local: every file of the new version.
         remote: every file of the revision.
         previous: the revision's manifest: only what it lists is ever deleted.
+        repo: namespace/name.
     """
     paths = {file.path for file in local}
     earlier = _published_paths(previous) if previous else set()
@@ -166,8 +168,28 @@ def compare_files(
         add=tuple(file for file in local if file.path not in remote),
         change=tuple(file for file in local if file.path in remote and not _is_same(file, remote[file.path])),
         delete=tuple(sorted((earlier & set(remote)) - paths)),
-        foreign=tuple(sorted(path for path in set(remote) - paths - earlier if path.startswith("data/"))),
+        foreign=tuple(sorted(path for path in set(remote) - paths - earlier if _is_read(path, repo))),
     )
+
+
+def _is_read(path: str, repo: str) -> bool:
+    """Whether `datasets` reads a file: a repo with a script of its name is refused, the others go beside the card."""
+    script = f"{repo.rsplit('/', 1)[-1]}.py"
+    return path.startswith("data/") or path in (script, ".huggingface.yaml", "dataset_infos.json")
+
+
+def edited_since(
+    before: Mapping[str, RemoteFile], now: Mapping[str, RemoteFile], changes: FileChanges
+) -> tuple[str, ...]:
+    """The files that somebody changed in a repo after a version, and that a commit would replace or delete.
+
+    Args:
+        before: every file of the last version.
+        now: every file of main.
+        changes: what the commit does to main.
+    """
+    touched = {file.path for file in changes.change} | set(changes.delete)
+    return tuple(sorted(path for path in touched if now[path] != before.get(path)))
 
 
 def _published_paths(manifest: Manifest) -> set[str]:

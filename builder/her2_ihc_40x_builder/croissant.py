@@ -120,7 +120,7 @@ def _creators() -> Iterator[dict[str, str]]:
     """The authors as the citation names them."""
     for line in CITATION.splitlines():
         if match := re.match(r"\s*author\s*=\s*{(.*)}", line):
-            yield from ({"@type": "sc:Person", "name": name} for name in match[1].split(" and "))
+            yield from ({"@type": "sc:Person", "name": name.strip("{}")} for name in match[1].split(" and "))
 
 
 def _file_object(shard: Shard) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _records(manifest: Manifest, config: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": config,
         "name": config,
-        "description": f"{CONFIGS[config]} {total} patches.",
+        "description": f"{CONFIGS[config]} {total} patches; no sha256 is compared, as a file's own record set does.",
         "key": {"@id": f"{config}/patch_id"},
         "field": [split, *(_field(config, name, files) for name in FEATURES)],
     }

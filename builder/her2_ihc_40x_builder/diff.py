@@ -1,4 +1,4 @@
-"""Compare two data sets patch by patch: folders, or revisions on the Hub; of the shards only label columns are read."""
+"""Compare two data sets patch by patch: folders, or revisions on the Hub; of the shards all but images are read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from . import hub
 from .changes import UnitChanges, compare_units
 from .manifest import FILE_NAME, Manifest, read_manifest
 from .parallel import run_tasks
-from .shards import Shard, Sides
+from .shards import SCHEMA, Shard, Sides
+from .stored import open_remote
 from .verify import check_entries, sides_of
 
-_COLUMNS = ["patch_id", "label", "sha256"]
+_OWN = ("patch_id", "label", "sha256")
+_OTHERS = tuple(name for name in SCHEMA.names if name not in (*_OWN, "image"))
 _THREADS = 4
 
 
@@ -34,12 +36,13 @@ class Edition:
 
 @dataclass(frozen=True)
 class Patch:
-    """What a diff knows of a patch: its id, class, sides, and the sha256 of its image."""
+    """What a diff knows of a patch: its id, class, sides, the sha256 of its image, and its other columns in order."""
 
     patch_id: str
     label: str
     sides: Sides
     sha256: str
+    others: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Difference:
         relabelled: patches of another class, before and after.
         moved: patches on another side of a split.
         redrawn: patches whose image has other bytes.
+        redescribed: patches with another value in any other column.
     """
 
     units: UnitChanges
@@ -60,6 +64,7 @@ class Difference:
     relabelled: tuple[tuple[Patch, Patch], ...]
     moved: tuple[tuple[Patch, Patch], ...]
     redrawn: tuple[tuple[Patch, Patch], ...]
+    redescribed: tuple[tuple[Patch, Patch], ...]
 
 
 def open_edition(name: str) -> Edition:
@@ -85,7 +90,7 @@ def open_edition(name: str) -> Edition:
         if snapshot.manifest is None:
             raise SourceError(name, f"a {FILE_NAME} of ours", "none", "Check the id and the revision.")
         manifest = snapshot.manifest
-        edition = Edition(name, manifest, lambda shard: hub.open_remote(repo, snapshot.commit, shard.path))
+        edition = Edition(name, manifest, lambda shard: open_remote(repo, snapshot.commit, shard.path))
     for problem in check_entries(manifest):
         raise ReleaseError(name, problem.expected, problem.found, "Make the data set again.")
     return edition
@@ -108,11 +113,18 @@ def compare(before: Edition, after: Edition) -> Difference:
         relabelled=tuple(pair for pair in both if pair[0].label != pair[1].label),
         moved=tuple(pair for pair in both if pair[0].sides != pair[1].sides),
         redrawn=tuple(pair for pair in both if pair[0].sha256 != pair[1].sha256),
+        redescribed=tuple(pair for pair in both if other_columns(*pair)),
     )
 
 
+def other_columns(before: Patch, after: Patch) -> list[str]:
+    """The columns beside id, class and image that differ."""
+    pairs = zip(_OTHERS, before.others, after.others, strict=True)
+    return [name for name, old, new in pairs if old != new]
+
+
 def read_patches(edition: Edition, shards: Iterable[Shard]) -> dict[str, Patch]:
-    """patch_id -> patch, from the label columns of some shards."""
+    """patch_id -> patch, from some shards."""
     tasks = [(edition, shard) for shard in sorted(shards)]
     read = run_tasks(_read_shard, tasks, workers=_THREADS, label="Comparing", unit="file", threads=True)
     return {patch.patch_id: patch for patches in read for patch in patches}
@@ -124,9 +136,10 @@ def _read_shard(task: tuple[Edition, Shard]) -> list[Patch]:
     with hub.talking(subject):
         try:
             with edition.open(shard) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
-                columns = parquet.read(columns=_COLUMNS).to_pydict()
-            rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
-            return [Patch(name, CLASSES[label], sides_of(shard.path), sha256) for name, label, sha256 in rows]
+                columns = parquet.read(columns=[*_OWN, *_OTHERS]).to_pydict()
+            rows = zip(*(columns[name] for name in (*_OWN, *_OTHERS)), strict=True)
+            sides = sides_of(shard.path)
+            return [Patch(name, CLASSES[label], sides, sha256, tuple(others)) for name, label, sha256, *others in rows]
         except (pa.ArrowException, KeyError, IndexError, TypeError) as error:
             found = str(error).splitlines()[0][:300]
             raise ReleaseError(subject, "a shard", found, "See `her2-ihc-40x verify`.") from error

@@ -1,37 +1,36 @@
-"""Talk to the Hub: what a repo holds, one commit, what is really stored, and tags. No decisions here."""
+"""Talk to the Hub: what a repo holds, one commit, and tags. No decisions here."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, HfFileSystem, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, but not in __all__
 
 from her2_ihc_40x import ReleaseError
 
 from .changes import LocalFile, RemoteFile
 from .errors import Her2Error
 from .manifest import FILE_NAME, Manifest, read_manifest
-from .parallel import run_tasks
-from .shards import SCHEMA, Shard
 
 MAX_MANIFEST_BYTES = 64 << 20
 _KIND = "dataset"
 _AGAIN = "Run it again: what has arrived is not sent again."
 _LOG_IN = "Log in with `hf auth login`, or give HF_TOKEN, as one who may write there."
 _REMEDIES = {401: _LOG_IN, 403: _LOG_IN, 404: "Check the name or number."}
-_THREADS = 4
-_CHUNK = 8 << 20
 # The HTTP client's own base error, whichever client this version of huggingface_hub uses.
 _FAILURES: tuple[type[BaseException], ...] = (HfHubHTTPError.__mro__[1], OSError, RuntimeError, ValueError)
 
@@ -51,6 +50,14 @@ def talking(subject: str) -> Iterator[None]:
         yield
     except Her2Error:
         raise
+    except HFValidationError:
+        raise HubError(subject, "a repo as NAMESPACE/NAME", "another form", "Give one as lab/her2-ihc-40x.") from None
+    except OfflineModeIsEnabled:
+        remedy = "Unset HF_HUB_OFFLINE, then run it again."
+        raise HubError(subject, "to ask the Hub", "the client set to be offline", remedy) from None
+    except UnicodeEncodeError:
+        remedy = "Log in anew with `hf auth login`, or give another HF_TOKEN."
+        raise HubError(subject, "a token of plain characters", "one with others", remedy) from None
     except RepositoryNotFoundError:
         remedy = "Check the id, and that you are logged in (`hf auth login`, or HF_TOKEN) as one who may see it."
         raise HubError(subject, "a data set on the Hub", "none that is visible", remedy) from None
@@ -125,6 +132,18 @@ def _read_manifest(repo: str, commit: str, files: Mapping[str, RemoteFile]) -> M
         raise HubError(f"{FILE_NAME} of {repo}@{commit[:8]}", error.expected, error.found, remedy) from None
 
 
+def check_id(repo: str) -> None:
+    """Whether a repo may be called so, without asking the Hub.
+
+    Raises:
+        HubError: it is no namespace/name.
+    """
+    with talking(repr(repo)):
+        validate_repo_id(repo)
+        if "/" not in repo or not repo.isascii():  # earlier clients let other letters through
+            raise HFValidationError
+
+
 def exists(repo: str) -> bool:
     """Whether a repo is there, and visible."""
     with talking(repo):
@@ -144,11 +163,20 @@ def pull_requests(repo: str) -> list[int]:
     return sorted((int(ref.ref.rsplit("/", 1)[1]) for ref in refs), reverse=True)
 
 
-def pull_request_state(repo: str, number: int) -> tuple[str, str | None]:
-    """A pull request's status ("draft", "open", "closed", "merged"), and the commit of its merge."""
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request: its title, its status ("draft", "open", "closed", "merged"), and the commit of its merge."""
+
+    title: str
+    status: str
+    merge: str | None
+
+
+def read_pull_request(repo: str, number: int) -> PullRequest:
+    """What the Hub says of a pull request."""
     with talking(f"pull request {number} of {repo}"):
         details = HfApi().get_discussion_details(repo, number, repo_type=_KIND)
-    return str(details.status), details.merge_commit_oid
+    return PullRequest(str(details.title), str(details.status), details.merge_commit_oid)
 
 
 def commit_dates(repo: str, revision: str) -> dict[str, datetime]:
@@ -228,73 +256,3 @@ def create_tag(repo: str, tag: str, commit: str, message: str) -> None:
 
 def _status(error: HfHubHTTPError) -> int | None:
     return getattr(error.response, "status_code", None)
-
-
-# --- What is stored -----------------------------------------------------------------------------------------------
-
-
-def open_remote(repo: str, commit: str, path: str, *, block: int | None = None) -> Any:
-    """A file of a commit, read by ranges; of at least `block` bytes and ahead, or exactly those asked for."""
-    cache: dict[str, Any] = {"cache_type": "none"} if block is None else {"block_size": block}
-    return HfFileSystem().open(f"datasets/{repo}@{commit}/{path}", "rb", **cache)
-
-
-def stream_rows(repo: str, commit: str, shards: Sequence[Shard]) -> None:
-    """Read one row of every file from the Hub, and compare its image with its own sha256.
-
-    Raises:
-        HubError: a file cannot be read, or a row holds other bytes.
-    """
-    tasks = [(repo, commit, shard) for shard in shards]
-    run_tasks(_stream_row, tasks, workers=_THREADS, label="Streaming", unit="file", threads=True)
-
-
-def _stream_row(task: tuple[str, str, Shard]) -> None:
-    repo, commit, shard = task
-    subject = f"{shard.path} of {repo}@{commit[:8]}"
-    with talking(subject), open_remote(repo, commit, shard.path, block=1 << 18) as stored:
-        try:
-            # Read as it is decoded: by default a whole row group of images comes for one row.
-            with pq.ParquetFile(stored, pre_buffer=False, buffer_size=1 << 16) as file:
-                if not file.schema_arrow.equals(SCHEMA) or file.metadata.num_rows != shard.rows:
-                    raise _rotten(subject, f"{shard.rows} rows of the manifest's columns", "something else")
-                batches = file.iter_batches(1, row_groups=[0], columns=["image", "sha256"], use_threads=False)
-                row = next(batches).to_pylist()[0]
-        except (pa.ArrowException, StopIteration) as error:
-            raise _rotten(subject, "a row that can be read", type(error).__name__) from None
-    if hashlib.sha256((row["image"] or {}).get("bytes") or b"").hexdigest() != row["sha256"]:
-        raise _rotten(subject, f"an image of sha256 {row['sha256']}", "another")
-
-
-def hash_files(repo: str, commit: str, files: Sequence[LocalFile]) -> None:
-    """Download every file of a commit, keep none, and compare its sha256.
-
-    Raises:
-        HubError: a file cannot be read, or holds other bytes.
-    """
-    tasks = [(repo, commit, file) for file in files]
-    run_tasks(
-        _hash_file,
-        tasks,
-        workers=_THREADS,
-        label="Downloading",
-        unit="B",
-        weight=lambda task: task[2].size,
-        threads=True,
-    )
-
-
-def _hash_file(task: tuple[str, str, LocalFile]) -> None:
-    repo, commit, file = task
-    subject = f"{file.path} of {repo}@{commit[:8]}"
-    digest = hashlib.sha256()
-    with talking(subject), open_remote(repo, commit, file.path, block=_CHUNK) as stored:
-        while data := stored.read(_CHUNK):
-            digest.update(data)
-    if digest.hexdigest() != file.sha256:
-        raise _rotten(subject, f"sha256 {file.sha256}", digest.hexdigest())
-
-
-def _rotten(subject: str, expected: str, found: str) -> HubError:
-    remedy = "The stored file is not what was sent; the version is not tagged. Tell the Hub's support, or publish anew."
-    return HubError(subject, expected, found, remedy)

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -194,7 +194,7 @@ def _fetch(
         for stale in _parts(file, to):
             if stale != path or steps[file.name] == "restart":
                 stale.unlink()
-        with Part(path) as part:
+        with _open_part(path) as part:
             complete(client, file, part, meter.of(file.name, part.size))
             part.finish(to / file.name)
         sync_folder(to)
@@ -226,6 +226,17 @@ class _Meter:
                 self._progress(Progress(name, self._done, self._total, rate))
 
         return report
+
+
+@contextlib.contextmanager
+def _open_part(path: Path) -> Iterator[Part]:
+    """A part to be filled; one that is empty at the end is not left."""
+    try:
+        with Part(path) as part:
+            yield part
+    finally:
+        if path.is_file() and not path.lstat().st_size:
+            path.unlink()
 
 
 def _part_path(file: RemoteFile, to: Path) -> Path:

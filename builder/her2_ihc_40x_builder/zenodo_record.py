@@ -43,7 +43,6 @@ class Record:
         """
         record = _mapping(content, url, "a record")
         metadata = _mapping(record.get("metadata", {}), url, "metadata")
-        licence = metadata.get("license")
         entries = record.get("files")
         if not isinstance(entries, list) or not entries:
             raise FetchError(url, "a list of files", "none", "Check the record: it may be restricted or withdrawn.")
@@ -58,7 +57,7 @@ class Record:
             doi=_text(record.get("doi")),
             concept_doi=_text(record.get("conceptdoi")),
             version=_text(metadata.get("version")),
-            licence=_text(licence.get("id")) if isinstance(licence, dict) else None,
+            licence=_licence(metadata.get("license"), url),
             files=files,
         )
 
@@ -109,4 +108,12 @@ def _mapping(value: object, url: str, what: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """A line of text; None where there is none, or more than that."""
+    return value if isinstance(value, str) and value and value.isprintable() else None
+
+
+def _licence(value: object, url: str) -> str | None:
+    licence = value.get("id") if isinstance(value, dict) else None
+    if isinstance(licence, str) and licence and not re.fullmatch(r"[A-Za-z0-9.+-]{1,100}", licence):
+        raise FetchError(url, "the plain id of a licence", f"{licence[:100]!r}", _REMEDY)
+    return _text(licence)

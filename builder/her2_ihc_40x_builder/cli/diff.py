@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from her2_ihc_40x import CLASSES
 
-from ..diff import Difference, Patch, compare, open_edition
+from ..diff import Difference, Patch, compare, open_edition, other_columns
 from .arguments import positive
 
 _SHOWN = 20
@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "diff",
         help="compare two data sets or versions",
         description="Say which slides and patches B has otherwise than A: added, removed, relabelled, moved between "
-        "splits. Only files that differ are opened, and of them only label columns.",
+        "splits, or with another image or other columns. Only files that differ are opened; images stay unread.",
     )
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
@@ -50,6 +50,10 @@ def _sections(difference: Difference) -> Iterator[tuple[str, Sequence[str]]]:
     yield "patches relabelled", [f"{old.patch_id}: {old.label} -> {new.label}" for old, new in difference.relabelled]
     yield "patches moved", [f"{old.patch_id}: {_move(old, new)}" for old, new in difference.moved]
     yield "patches with another image", [old.patch_id for old, _ in difference.redrawn]
+    columns = {old.patch_id: other_columns(old, new) for old, new in difference.redescribed}
+    counts = Counter(name for names in columns.values() for name in names)
+    told = f" ({', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))})" if counts else ""
+    yield f"patches with other columns{told}", [f"{name}: {', '.join(names)}" for name, names in columns.items()]
 
 
 def _by_class(patches: Sequence[Patch]) -> str:

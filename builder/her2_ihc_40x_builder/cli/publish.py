@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import signal
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from ..changes import Version
-from ..publish import Published, VersionPlan, finish_version, plan_version, publish_version
+from ..publish import Published, finish_version, publish_version
+from ..published_ids import review_code
+from ..version_plan import VersionPlan, plan_version
 from .arguments import add_workers, path, positive
 
 _SHOWN = 10
@@ -50,21 +57,46 @@ def run(arguments: argparse.Namespace) -> int:
     plan = plan_version(arguments.folder, arguments.repo, arguments.version, workers=arguments.workers)
     print("\n".join(_show(plan)), flush=True)
     if arguments.dry_run:
-        print("Nothing was sent: --dry-run")
+        print("Nothing was sent: --dry-run. To send it, run it without, and with --i-may-share-this")
         return 0
-    if arguments.finish:
-        print(_done(plan, finish_version(plan, arguments.finish, deep=arguments.deep)))
-        return 0
-    done = publish_version(
-        plan,
-        may_share=arguments.i_may_share_this,
-        safe_ids=arguments.these_ids_are_safe,
-        private=arguments.private,
-        deep=arguments.deep,
-        pull_request=arguments.pr,
-    )
+    safe_ids, deep = arguments.these_ids_are_safe, arguments.deep
+    with _interrupted_at_once():
+        if arguments.finish:
+            done = finish_version(plan, arguments.finish, safe_ids=safe_ids, deep=deep)
+        else:
+            done = publish_version(
+                plan,
+                may_share=arguments.i_may_share_this,
+                safe_ids=safe_ids,
+                private=arguments.private,
+                deep=deep,
+                pull_request=arguments.pr,
+            )
     print(_done(plan, done))
     return 0
+
+
+@contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Let Ctrl-C end the process there and then: else the client's threads first send their files to the end.
+
+    Nothing here is left half written by it: the folder is only read.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os.write(2, b"\nher2-ihc-40x: interrupted; run it again: what has arrived is not sent again\n")
+        os._exit(130)
+
+    # Elsewhere than at a command line, whoever runs this has a way of their own.
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _show(plan: VersionPlan) -> Iterator[str]:
@@ -79,10 +111,14 @@ def _show(plan: VersionPlan) -> Iterator[str]:
     ):
         yield f"{kind}: {len(files)} files{_some(files)}"
         yield f"{kind}: {len(names)} slides or blocks{_some(names)}"
+    if units.changed and plan.head is not None:
+        yield f"what changed in them: her2-ihc-40x diff {plan.repo}@{plan.head.commit} {shlex.quote(str(plan.folder))}"
     for change in plan.counts:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
     for foreign in plan.changes.foreign:
-        yield f"not of this data set, but below data/: {foreign}"
+        yield f"not of this data set, but read by datasets: {foreign}"
+    if plan.last is not None:
+        yield from (f"edited on the Hub since {plan.last.tag}, will be replaced: {file}" for file in plan.edited)
     for suspect in plan.suspects:
         yield f"suspect: {suspect}"
     yield f"bytes to send: {plan.bytes_to_send}"
@@ -100,12 +136,16 @@ def _done(plan: VersionPlan, done: Published) -> str:
         return (
             f"pull request {done.pull_request}{before}. After its merge: "
             f"her2-ihc-40x publish {shlex.quote(str(plan.folder))} --repo {plan.repo} "
-            f"--version {plan.version} --finish {done.pull_request}"
+            f"--version {plan.version} --finish {done.pull_request}{_safe_ids(plan)}"
         )
     return (
         f"published {done.tag}{before}: commit {done.commit}\n"
         f'load_dataset("{plan.repo}", "wsi_split", revision="{done.tag}")'
     )
+
+
+def _safe_ids(plan: VersionPlan) -> str:
+    return f" --these-ids-are-safe {review_code(plan.suspects)}" if plan.suspects else ""
 
 
 def _version(text: str) -> Version:
