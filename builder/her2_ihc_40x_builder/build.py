@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from her2_ihc_40x import ReleaseError
+from her2_ihc_40x import IMAGE_ERRORS, ReleaseError
 
 from .companions import write_companions
 from .cut import CutTask
@@ -150,7 +150,7 @@ def _stain_target(parameters: BuildParameters) -> tuple[float, ...]:
                 found = f"{image.width} x {image.height}"
                 raise ImageError(str(path), f"at most {_STAIN_REFERENCE_SIDE} pixels a side", found, "Give one patch.")
             pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         if isinstance(error, Her2Error):
             raise
         raise ImageError(str(path), "a stain reference in PNG, JPEG or WebP", str(error), "Give one patch.") from error
@@ -261,7 +261,7 @@ def _drop_strangers(tree: Path, manifest: Manifest) -> None:
 
 
 def _moved(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
-    before = {unit["content_key"]: unit["wsi_side"] for unit in (earlier.units.values() if earlier else ())}
+    before = {unit.get("content_key"): unit.get("wsi_side") for unit in (earlier.units.values() if earlier else ())}
     return tuple(
         slide_id
         for slide_id, unit in manifest.units.items()

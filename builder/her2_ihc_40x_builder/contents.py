@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x import CLASSES, IMAGE_ERRORS, ReleaseError
 
 from .manifest import Manifest
 from .pixels import Rgb
@@ -91,7 +91,7 @@ def read_images(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[Row, Rgb]]:
                 if max(image.size) > _MAX_SIDE:
                     raise ValueError(f"{image.width} x {image.height} pixels")
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        except IMAGE_ERRORS as error:
             logger.warning("%s, row %d of row group %d is not shown: %s", row.shard, row.place, row.group, error)
             continue
         yield row, pixels

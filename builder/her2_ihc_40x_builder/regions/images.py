@@ -8,7 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from her2_ihc_40x import IMAGE_ERRORS
 
 from ..errors import RegionError
 from ..geometry import Size
@@ -31,7 +33,7 @@ def header(path: Path) -> tuple[Size, str]:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             size, mode = Size(*image.size), image.mode
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except IMAGE_ERRORS as error:
         raise RegionError(shown(path), "a PNG", str(error)[:200], remedy) from error
     if size.width * size.height > MAX_PIXELS:
         found = f"{size.width} x {size.height}"
@@ -53,7 +55,7 @@ def pixels(path: Path) -> NDArray[Any]:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             return np.asarray(image)
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except IMAGE_ERRORS as error:
         raise RegionError(shown(path), "a whole PNG", str(error)[:200], "Save the region again.") from error
 
 

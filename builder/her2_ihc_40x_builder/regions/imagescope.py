@@ -23,6 +23,8 @@ from .polygons import from_bottom
 
 #: Elements of a file: as many vertices fit in one of the largest size that is read.
 MAX_ELEMENTS = 1_000_000
+#: Regions of a file; more are detections.
+MAX_REGIONS = 10_000
 #: What ImageScope calls the types of a region.
 _AREAS = {"0": "freehand", "1": "rectangle", "2": "ellipse"}
 _OTHERS = {"3": "arrow", "4": "ruler", "5": "pointer"}
@@ -98,9 +100,10 @@ class _Layers(ContentHandler):
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 (the interface's name)
         self._elements += 1
-        if self._elements > MAX_ELEMENTS:
-            remedy = "Simplify the regions, or export one file a slide."
-            raise RegionError(self._where, f"at most {MAX_ELEMENTS} elements", "more", remedy)
+        for count, most, what in ((self._elements, MAX_ELEMENTS, "elements"), (len(self.regions), MAX_REGIONS, "regions")):
+            if count > most:
+                remedy = "Simplify the regions, or export one file a slide."
+                raise RegionError(self._where, f"at most {most} {what}", "more", remedy)
         if self._elements == 1 and name != "Annotations":
             raise RegionError(self._where, "ImageScope's Annotations", name[:40], "Export the annotations as XML again.")
         if name == "Annotation":
