@@ -27,7 +27,7 @@ from .references import HueDecision, decide_hue
 from .shards import Sides
 from .staging import staged_folder
 from .survey import Survey, survey_slides
-from .unit import UnitTask, make_unit, unit_killed
+from .unit import UnitTask, is_entry, make_unit, unit_killed
 
 _STAIN_REFERENCE_SIDE = 8192
 
@@ -89,7 +89,8 @@ def build_dataset(
         Processes(workers) as processes,
     ):
         journal = tree.parent / "units"
-        candidates = [*noted(journal, tree), *(published(earlier, out) if earlier else ())]
+        earlier_units = published(earlier, out) if earlier else ()
+        candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]
         plan = plan_build(inputs, parameters)
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes))

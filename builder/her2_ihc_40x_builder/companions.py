@@ -73,7 +73,7 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
             error.strerror or repr(error),
             "Free disk space or permissions, then run it again.",
         ) from error
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise ReleaseError(
             str(folder / manifest.FILE_NAME), "what a card is made from", repr(error), "Make the folder again."
         ) from error
@@ -100,7 +100,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
             target = folder / path
             target.parent.mkdir(exist_ok=True)
             partials.append((target.with_name(f".{target.name}{_PARTIAL}"), target))
-            with partials[-1][0].open("wb") as file:
+            # Made anew: what is there under that name may be a link or a pipe.
+            partials[-1][0].unlink(missing_ok=True)
+            with partials[-1][0].open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -100,12 +100,17 @@ class _Layers(ContentHandler):
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 (the interface's name)
         self._elements += 1
-        for count, most, what in ((self._elements, MAX_ELEMENTS, "elements"), (len(self.regions), MAX_REGIONS, "regions")):
+        for count, most, what in (
+            (self._elements, MAX_ELEMENTS, "elements"),
+            (len(self.regions), MAX_REGIONS, "regions"),
+        ):
             if count > most:
                 remedy = "Simplify the regions, or export one file a slide."
                 raise RegionError(self._where, f"at most {most} {what}", "more", remedy)
         if self._elements == 1 and name != "Annotations":
-            raise RegionError(self._where, "ImageScope's Annotations", name[:40], "Export the annotations as XML again.")
+            raise RegionError(
+                self._where, "ImageScope's Annotations", name[:40], "Export the annotations as XML again."
+            )
         if name == "Annotation":
             self._layer, self._layer_name = attrs.get("Id", ""), attrs.get("Name", "").strip()
             self._description = ""

@@ -144,7 +144,7 @@ def of_pieces(labels: NDArray[Any], where: str) -> list[Area]:
         # A run ends at the next step of its row, which the padding makes sure of.
         rows, starts, ends = rows[runs] + first, steps[runs], steps[runs + 1]
         found.append((numbers[runs], starts, tops[rows], ends, bottoms[rows]))
-    numbers, *corners = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    boxes = shapely.box(*corners)
+    numbers, left, top, right, bottom = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    boxes = shapely.box(left, top, right, bottom)
     areas = (polygonal(shapely.union_all(boxes[numbers == number]).simplify(0)) for number in np.unique(numbers))
     return [area for area in areas if area is not None]
