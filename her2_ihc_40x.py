@@ -924,10 +924,12 @@ def load_dataset(
     home = str(local.resolve())
     try:
         return datasets.load_dataset(home, config, split=split, streaming=streaming, **load_dataset_kwargs)
-    except _DAMAGE as error:
+    except Exception as error:
+        if not isinstance(error, _DAMAGE) and _is_card_as_listed(local, manifest):
+            raise  # of an argument that does not fit: what a damaged card makes `datasets` raise is without bounds
         cause = error.__cause__ or error
         found = next(iter(str(cause).splitlines()), "")[:300] or type(cause).__name__
-        remedy = "Run `her2-ihc-40x verify`, and make or copy the folder again."
+        remedy = "Run her2-ihc-40x verify, and make or copy the folder again."
         raise ReleaseError(str(local), "a card and shards that load", found, remedy) from error
 
 
@@ -986,6 +988,15 @@ _FILES_OF = {
 
 
 _MAX_PATH = 250
+
+
+def _is_card_as_listed(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether README.md has the hash that the manifest gives it."""
+    try:
+        listed = {entry["path"]: entry["sha256"] for entry in manifest["companions"]}
+        return bool(listed["README.md"] == hashlib.sha256((folder / "README.md").read_bytes()).hexdigest())
+    except (OSError, KeyError, TypeError):
+        return False
 
 
 def _refuse_strangers(place: str, config: str, names: Iterable[str], known: Iterable[str]) -> None:
