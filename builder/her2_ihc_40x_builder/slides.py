@@ -202,9 +202,7 @@ def open_slide(path: Path) -> Slide:
         raise _unreadable(path, str(error)) from error
     try:
         slide = Slide(path, handle)
-        if not 0 < min(slide.size.width, slide.size.height) <= max(slide.size.width, slide.size.height) <= MAX_SIDE:
-            found, remedy = f"{slide.size.width} x {slide.size.height}", "The file is damaged: copy it again."
-            raise SlideError(str(path), f"1 to {MAX_SIDE} pixels a side", found, remedy)
+        _check_sizes(slide)
     except BaseException as error:
         handle.close()
         # A text of the file that is no UTF-8 is a UnicodeDecodeError, one that is missing a LookupError.
@@ -212,6 +210,21 @@ def open_slide(path: Path) -> Slide:
             raise _unreadable(path, str(error)) from error
         raise
     return slide
+
+
+def _check_sizes(slide: Slide) -> None:
+    """Refuse sizes that no scan has: they come from a damaged head, and would be worked through to the last pixel."""
+    sizes = [level.size for level in slide.levels]
+    whole = sizes[0]
+    expected = None
+    if not 0 < min(whole.width, whole.height) <= max(whole.width, whole.height) <= MAX_SIDE:
+        expected = f"1 to {MAX_SIDE} pixels a side"
+    elif any(not 0.5 < whole.width * size.height / (whole.height * size.width) < 2 for size in sizes):
+        expected = "levels of one shape"
+    if expected is not None:
+        found = ", ".join(f"{size.width} x {size.height}" for size in sizes)
+        remedy = "The file is damaged: copy it again from the scanner, or leave it out."
+        raise SlideError(str(slide.path), expected, found, remedy)
 
 
 def _unreadable(path: Path, found: str) -> SlideError:
