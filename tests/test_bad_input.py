@@ -228,7 +228,18 @@ def test_real_odd_and_hostile_files_as_slides_leave_a_good_one_built(tmp_path: P
         write_qupath(regions / f"{name}.geojson", (REGION,))
     for path in (SHARED / "annotations").iterdir():
         shutil.copyfile(path, regions / path.name)
-    options = ["--patch-size", "256", "--intensity", "none", "--hue-filter", "off", "--mpp", "0.25"]
+    options = [
+        "--patch-size",
+        "256",
+        "--intensity",
+        "none",
+        "--hue-filter",
+        "off",
+        "--mpp",
+        "0.25",
+        "--white",
+        "240,240,240",
+    ]
     done = run("build", slides.parent, "--regions", regions, "--out", tmp_path / "out", *options, "--workers", "2")
     assert done.returncode == 3, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
