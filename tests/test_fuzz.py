@@ -160,7 +160,10 @@ def test_a_manifest_with_anything_in_it_is_one_or_an_error(
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     with contextlib.suppress(Her2Error):
         again = json.loads(read_manifest(folder).to_json())
-        assert again == content | {"made_by": again["made_by"]}
+        for told in (again, content):
+            for key in ("made_by", "sha256"):  # which say who wrote the file, and what is in it
+                told.pop(key, None)
+        assert again == content
     with contextlib.suppress(Her2Error):
         load_dataset(source=folder)
 
