@@ -30,6 +30,8 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 import datasets
+import pyarrow as pa
+import yaml
 from PIL import Image
 
 __version__ = "0.1.0"
@@ -200,7 +202,11 @@ class SourceError(Her2Error, FileNotFoundError):
 MAX_RATIO = 100
 MAX_MEMBERS = 200_000
 MAX_IMAGE_BYTES = 64 << 20
+#: Of a zip's directory; one of as many members with names of 100 characters fits.
+MAX_DIRECTORY_BYTES = 32 << 20
 _LOCAL_HEADER = 30  # bytes, APPNOTE.TXT 4.3.7
+#: Further than any file's end, and not too large a number to seek to, as one of a damaged directory may be.
+_FAR = 1 << 62
 #: A zip in a folder is the release's if its name says so; other zips of a downloads folder are none of our business.
 _RELEASE_ZIP = re.compile(r"her2|^(train|test)[-_ ]?data", re.IGNORECASE)
 _JUNK = re.compile(r"(^|/)(__MACOSX/|\.|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
@@ -239,12 +245,12 @@ class Blob:
         Raises:
             ReleaseError: they cannot be read, or are not what the zip's directory says.
         """
-        if self.size > MAX_IMAGE_BYTES:
-            raise _bad(self.name, f"an image of at most {MAX_IMAGE_BYTES} bytes", f"{self.size} bytes")
+        if (largest := max(self.size, self.stored)) > MAX_IMAGE_BYTES:
+            raise _bad(self.name, f"an image of at most {MAX_IMAGE_BYTES} bytes", f"{largest} bytes")
         try:
             with Path(self.path).open("rb") as file:
                 data = file.read(self.size + 1) if self.offset is None else self._unpack(file)
-        except (OSError, zlib.error) as error:
+        except (OSError, zlib.error, OverflowError) as error:
             raise _bad(self.name, "a readable file", str(error)) from error
         if len(data) != self.size or (self.crc is not None and zlib.crc32(data) != self.crc):
             raise _bad(self.name, f"{self.size} bytes with the CRC of the zip's directory", "other bytes")
@@ -268,7 +274,7 @@ def _unfit(name: str, expected: str, found: str) -> ReleaseError:
 
 def _payload_start(file: IO[bytes], offset: int, name: str) -> int:
     """Where a member's data starts: its local header's name and extra field may differ from the directory's."""
-    file.seek(offset)
+    file.seek(min(offset, _FAR))
     header = file.read(_LOCAL_HEADER)
     if len(header) != _LOCAL_HEADER or header[:4] != b"PK\x03\x04":
         raise _bad(name, "a zip member's local header", "other bytes")
@@ -276,7 +282,10 @@ def _payload_start(file: IO[bytes], offset: int, name: str) -> int:
 
 
 class _Section(io.RawIOBase):
-    """A window on a file, so that a stored zip inside a zip is opened where it lies."""
+    """A window on a file, so that a stored zip inside a zip is opened where it lies; no read is larger than it need be.
+
+    `zipfile` reads the whole directory at once, and makes an object of each of its entries before they can be counted.
+    """
 
     def __init__(self, file: IO[bytes], start: int, size: int) -> None:
         super().__init__()
@@ -300,8 +309,11 @@ class _Section(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self._size - self._at)
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted > MAX_DIRECTORY_BYTES:
+            raise OSError(f"{wanted} bytes of directory")
         self._file.seek(self._start + self._at)
-        data = self._file.read(left if size is None or size < 0 else min(size, left))
+        data = self._file.read(wanted)
         self._at += len(data)
         return data
 
@@ -338,10 +350,10 @@ def _checked_members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInf
 def _zip_blobs(path: str, name: str, spool: Path, section: tuple[int, int] | None = None) -> Iterator[Blob]:
     """The files in the zip at `path`, or in the zip at `section` (start, size) of it; zips inside it opened."""
     with Path(path).open("rb") as file:
-        start = section[0] if section else 0
+        start, size = section or (0, os.fstat(file.fileno()).st_size)
         try:
-            archive = zipfile.ZipFile(_Section(file, *section) if section else file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+            archive = zipfile.ZipFile(_Section(file, start, size))
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, OverflowError, struct.error) as error:
             raise _bad(name, "a whole zip", f"a damaged one ({error})") from error
         for info in _checked_members(archive, name):
             shown = f"{name}/{info.filename}"
@@ -414,6 +426,8 @@ def _folder_blobs(root: Path, spool: Path, config: str | None) -> Iterator[Blob]
                 raise ReleaseError(
                     name, f"files inside {root}", "a symbolic link", "Copy what it points to, or give that folder."
                 )
+            elif not path.is_file():
+                raise ReleaseError(name, f"files inside {root}", "a pipe, a socket or a device", "Remove it.")
             else:
                 found = path.stat()
                 yield Blob(name, str(path), found.st_size, stamp=(found.st_mtime_ns, found.st_ctime_ns))
@@ -434,7 +448,9 @@ _VARIANTS = {
     "patch_split": re.compile(r"patch-based|data_patch|her2-ihc-40x-patch", re.IGNORECASE),
     "wsi_split": re.compile(r"wsi-based|data_wsi|her2-ihc-40x-wsi", re.IGNORECASE),
 }
-_PATCH_NAME = re.compile(r"her2-(0|1\+|2\+|3\+)-score_(train|test)_(\d{1,6})\.(png|jpg|jpeg)", re.IGNORECASE)
+_PATCH_NAME = re.compile(
+    r"her2-(0|1\+|2\+|3\+)-score_(train|test)_([0-9]{1,6})\.(png|jpg|jpeg)", re.IGNORECASE | re.ASCII
+)
 _IMAGE_NAME = re.compile(r"\.(png|jpe?g)$", re.IGNORECASE)
 _NO_SPLIT_NEEDED = re.compile(r"(^|/)(WSI|ROI|Patches)/", re.IGNORECASE)
 
@@ -845,6 +861,8 @@ class Her2Ihc40x(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datas
 #: Named in the manifest of every folder of shards that this project writes.
 MANIFEST_FORMAT = "her2-ihc-40x shards"
 MANIFEST_VERSION = 1
+#: Parsed it may take twenty times as much memory; one of ten thousand slides would fit.
+MAX_MANIFEST_BYTES = 32 << 20
 DEFAULT_FOLDER = "her2-ihc-40x"
 ENVIRONMENT_VARIABLE = "HER2_IHC_40X"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -903,7 +921,24 @@ def load_dataset(
     if verify == "counts":
         _check_shards(local, config, manifest)
     # An absolute path: a bare name could be taken for a Hub id, or be shadowed by a code folder.
-    return datasets.load_dataset(str(local.resolve()), config, split=split, streaming=streaming, **load_dataset_kwargs)
+    home = str(local.resolve())
+    try:
+        return datasets.load_dataset(home, config, split=split, streaming=streaming, **load_dataset_kwargs)
+    except Exception as error:
+        if not isinstance(error, _DAMAGE) and _is_card_as_listed(local, manifest):
+            raise  # of an argument that does not fit: what a damaged card makes `datasets` raise is without bounds
+        cause = error.__cause__ or error
+        found = next(iter(str(cause).splitlines()), "")[:300] or type(cause).__name__
+        remedy = "Run her2-ihc-40x verify, and make or copy the folder again."
+        raise ReleaseError(str(local), "a card and shards that load", found, remedy) from error
+
+
+#: What a folder whose files are damaged makes `datasets` raise.
+_DAMAGE = (
+    datasets.exceptions.DatasetsError,
+    pa.ArrowException,
+    yaml.YAMLError,
+)
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
@@ -932,6 +967,8 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
         manifest = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ReleaseError(str(path), "JSON", f"something else ({error})", "Make the folder again.") from error
@@ -950,6 +987,18 @@ _FILES_OF = {
 }
 
 
+_MAX_PATH = 250
+
+
+def _is_card_as_listed(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether README.md has the hash that the manifest gives it."""
+    try:
+        listed = {entry["path"]: entry["sha256"] for entry in manifest["companions"]}
+        return bool(listed["README.md"] == hashlib.sha256((folder / "README.md").read_bytes()).hexdigest())
+    except (OSError, KeyError, TypeError):
+        return False
+
+
 def _refuse_strangers(place: str, config: str, names: Iterable[str], known: Iterable[str]) -> None:
     """A file that no manifest lists would be read all the same: the globs find it."""
     if strangers := sorted({name for name in names if _FILES_OF[config].fullmatch(name)} - set(known)):
@@ -961,7 +1010,9 @@ def _config_files(config: str, manifest: Mapping[str, Any]) -> list[tuple[str, i
     """Path and bytes of each file that a config reads, as the manifest lists them."""
     try:
         entries = [(str(entry["path"]), int(entry["bytes"])) for entry in manifest["files"]]
-    except (KeyError, TypeError, ValueError) as error:
+        if any(len(name) > _MAX_PATH or not name.isprintable() for name, _ in entries):
+            raise ValueError("a path that no file has")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ReleaseError("manifest.json", "a list of files", f"{error!r}", "Make the folder again.") from error
     return [entry for entry in entries if _FILES_OF[config].fullmatch(entry[0])]
 

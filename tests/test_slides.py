@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from her2_ihc_40x_builder.errors import SlideError
@@ -166,3 +167,12 @@ def test_real_slides() -> None:
         assert (slide.mpp, slide.objective_power) == (Mpp(0.25, 0.25), 40)
         glass = slide.thumbnail(200)[:5, :5]
         assert (np.abs(glass.astype(int) - (234, 233, 241)) < 8).all()
+
+
+@pytest.mark.parametrize(("height", "expected"), [(900_000, "levels of one shape"), (2_000_000, "pixels a side")])
+def test_a_size_that_no_scan_has_is_refused_before_it_is_read(tmp_path: Path, height: int, expected: str) -> None:
+    path = write_slide(tmp_path / "a.svs", "0", 0, Size(480, 480)).path
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["ImageLength"].overwrite(height)
+    with pytest.raises(SlideError, match=rf"{expected}, found 480 x {height}"):
+        open_slide(path)

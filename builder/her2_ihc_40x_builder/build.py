@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from her2_ihc_40x import ReleaseError
+from her2_ihc_40x import IMAGE_ERRORS, ReleaseError
 
 from .companions import write_companions
 from .cut import CutTask
@@ -30,7 +30,7 @@ from .pseudonyms import sealed
 from .shards import Sides
 from .staging import staged_folder
 from .survey import Survey, survey_slides
-from .unit import UnitTask, make_unit, unit_killed
+from .unit import UnitTask, is_entry, make_unit, unit_killed
 
 _STAIN_REFERENCE_SIDE = 8192
 
@@ -99,7 +99,8 @@ def build_dataset(
         names.telling(),
     ):
         journal = tree.parent / "units"
-        candidates = [*noted(journal, tree), *(published(earlier, out) if earlier else ())]
+        earlier_units = published(earlier, out) if earlier else ()
+        candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]
         plan = names.renamed(plan_build(inputs, parameters, processes, key=names.key))
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes), names)
@@ -172,7 +173,7 @@ def _stain_target(parameters: BuildParameters) -> tuple[float, ...]:
                 found = f"{image.width} x {image.height}"
                 raise ImageError(str(path), f"at most {_STAIN_REFERENCE_SIDE} pixels a side", found, "Give one patch.")
             pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except IMAGE_ERRORS as error:
         if isinstance(error, Her2Error):
             raise
         raise ImageError(str(path), "a stain reference in PNG, JPEG or WebP", str(error), "Give one patch.") from error
@@ -290,7 +291,7 @@ def _drop_strangers(tree: Path, manifest: Manifest) -> None:
 
 
 def _moved(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
-    before = {unit["content_key"]: unit["wsi_side"] for unit in (earlier.units.values() if earlier else ())}
+    before = {unit.get("content_key"): unit.get("wsi_side") for unit in (earlier.units.values() if earlier else ())}
     return tuple(
         slide_id
         for slide_id, unit in manifest.units.items()

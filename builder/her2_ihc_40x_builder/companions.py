@@ -74,7 +74,7 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
             error.strerror or repr(error),
             "Free disk space or permissions, then run it again.",
         ) from error
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise ReleaseError(
             str(folder / manifest.FILE_NAME), "what a card is made from", repr(error), "Make the folder again."
         ) from error
@@ -99,7 +99,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     try:
         for place, data in zip(places, files.values(), strict=True):
             place.parent.mkdir(exist_ok=True)
-            with _beside(place, _PARTIAL).open("wb") as file:
+            partial = _beside(place, _PARTIAL)
+            partial.unlink(missing_ok=True)  # what has that name may be a link or a pipe
+            with partial.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
-from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x import CLASSES, IMAGE_ERRORS, ReleaseError
 
 from .manifest import Manifest
 from .pixels import Rgb
-from .shards import Shard
+from .shards import Shard, open_shard
 
 logger = logging.getLogger(__name__)
 
@@ -83,15 +82,19 @@ def read_rows(folder: Path, manifest: Manifest) -> list[Row]:
 
 def read_images(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[Row, Rgb]]:
     """Decode the images of rows of one row group, which is read as a whole; what cannot be decoded is warned of."""
-    with pq.ParquetFile(folder / rows[0].shard) as file:
-        images = file.read_row_group(rows[0].group, columns=["image"]).column("image")
+    path = folder / rows[0].shard
+    try:
+        with open_shard(path, path.stat().st_size) as file:
+            images = file.read_row_group(rows[0].group, columns=["image"]).column("image")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _unfit(path, error) from error
     for row in rows:
         try:
             with Image.open(io.BytesIO(images[row.place].as_py()["bytes"]), formats=("PNG", "JPEG", "WEBP")) as image:
                 if max(image.size) > _MAX_SIDE:
                     raise ValueError(f"{image.width} x {image.height} pixels")
                 pixels = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
+        except IMAGE_ERRORS as error:
             logger.warning("%s, row %d of row group %d is not shown: %s", row.shard, row.place, row.group, error)
             continue
         yield row, pixels
@@ -125,7 +128,7 @@ def _read_shard(folder: Path, shard: Shard) -> Iterator[Row]:
         size = (folder / shard.path).stat().st_size
         if size != shard.bytes:
             raise ValueError(f"{size} bytes, not {shard.bytes}")
-        with pq.ParquetFile(folder / shard.path) as file:
+        with open_shard(folder / shard.path, size) as file:
             for group in range(file.num_row_groups):
                 columns: dict[str, list[Any]] = file.read_row_group(group, columns=_COLUMNS).to_pydict()
                 values = zip(*(columns[name] for name in _COLUMNS), strict=True)
@@ -134,19 +137,23 @@ def _read_shard(folder: Path, shard: Shard) -> Iterator[Row]:
                         shard=shard.path,
                         group=group,
                         place=place,
-                        label=_class(label),
+                        label=class_of(label),
                         slide_id=slide_id,
-                        slide_score=None if score is None else _class(score),
+                        slide_score=None if score is None else class_of(score),
                         slide_side=side,
                         sha256=sha256,
                     )
     except (OSError, ValueError, KeyError, IndexError, TypeError, pa.ArrowException) as error:
-        raise ReleaseError(
-            str(folder / shard.path), "the shard that the manifest lists", str(error), "Make or copy the folder again."
-        ) from error
+        raise _unfit(folder / shard.path, error) from error
 
 
-def _class(value: int) -> str:
+def _unfit(path: Path, error: Exception) -> ReleaseError:
+    found = str(error)[:300] or type(error).__name__
+    return ReleaseError(str(path), "the shard that the manifest lists", found, "Make or copy the folder again.")
+
+
+def class_of(value: int) -> str:
+    """The class that a label's number means; a ValueError if it means none."""
     if value not in range(len(CLASSES)):
         raise ValueError(f"class {value}")
     return CLASSES[value]

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from her2_ihc_40x import CLASSES, ReleaseError, SourceError
+from her2_ihc_40x import ReleaseError, SourceError
 
 from . import hub
 from .changes import UnitChanges, compare_units
+from .contents import class_of
 from .manifest import FILE_NAME, Manifest, read_manifest
 from .parallel import run_tasks
-from .shards import SCHEMA, Shard, Sides
+from .shards import SCHEMA, Shard, Sides, open_shard
 from .stored import open_remote
 from .verify import check_entries, sides_of
 
@@ -81,7 +81,7 @@ def open_edition(name: str) -> Edition:
     folder = Path(name)
     if folder.is_dir():
         manifest = read_manifest(folder)
-        edition = Edition(name, manifest, lambda shard: (folder / shard.path).open("rb"))
+        edition = Edition(name, manifest, lambda shard: _open(folder / shard.path))
     else:
         repo, _, revision = name.partition("@")
         if repo.count("/") != 1 or repo.startswith((".", "/")):
@@ -94,6 +94,12 @@ def open_edition(name: str) -> Edition:
     for problem in check_entries(manifest):
         raise ReleaseError(name, problem.expected, problem.found, "Make the data set again.")
     return edition
+
+
+def _open(path: Path) -> IO[bytes]:
+    if not path.is_file():
+        raise ValueError("no file")  # a pipe would be waited for without end
+    return path.open("rb")
 
 
 def compare(before: Edition, after: Edition) -> Difference:
@@ -135,14 +141,23 @@ def _read_shard(task: tuple[Edition, Shard]) -> list[Patch]:
     subject = f"{shard.path} of {edition.name}"
     with hub.talking(subject):
         try:
-            with edition.open(shard) as file, pq.ParquetFile(file, pre_buffer=True) as parquet:
+            with edition.open(shard) as file, open_shard(file, shard.bytes) as parquet:
                 columns = parquet.read(columns=[*_OWN, *_OTHERS]).to_pydict()
             rows = zip(*(columns[name] for name in (*_OWN, *_OTHERS)), strict=True)
             sides = sides_of(shard.path)
-            return [Patch(name, CLASSES[label], sides, sha256, tuple(others)) for name, label, sha256, *others in rows]
-        except (pa.ArrowException, KeyError, IndexError, TypeError) as error:
-            found = str(error).splitlines()[0][:300]
+            return [
+                Patch(_text(name), class_of(label), sides, _text(sha256), tuple(others))
+                for name, label, sha256, *others in rows
+            ]
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            found = next(iter(str(error).splitlines()), type(error).__name__)[:300]
             raise ReleaseError(subject, "a shard", found, "See `her2-ihc-40x verify`.") from error
+
+
+def _text(value: str | None) -> str:
+    if value is None:
+        raise ValueError("a patch without an id or a hash")
+    return value
 
 
 def _only(these: Mapping[str, Patch], those: Mapping[str, Patch]) -> tuple[Patch, ...]:

@@ -147,9 +147,13 @@ def _decided(manifest: Manifest) -> Mapping[str, Any]:
 
 def _verdicts(manifest: Manifest) -> dict[str, HueVerdict]:
     verdicts = _decided(manifest).get("verdicts", {})
-    return {
-        key: HueVerdict(key.rpartition("/")[2], bool(one["drops"]), str(one["reason"])) for key, one in verdicts.items()
-    }
+    try:
+        return {
+            key: HueVerdict(key.rpartition("/")[2], bool(one["drops"]), str(one["reason"]))
+            for key, one in verdicts.items()
+        }
+    except (AttributeError, KeyError, TypeError):
+        return {}  # damaged: decided anew
 
 
 def _settled(

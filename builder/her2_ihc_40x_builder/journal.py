@@ -54,7 +54,7 @@ def noted(journal: Path, tree: Path) -> Iterator[Finished]:
             content = json.loads(note.read_bytes())
             shards = tuple(Shard(**shard) for shard in content["shards"])
             yield Finished(str(content["unit"]), tree, shards, dict(content["entry"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
 
 

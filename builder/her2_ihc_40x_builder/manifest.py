@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from her2_ihc_40x import CLASSES, CONFIGS, MANIFEST_FORMAT, MANIFEST_VERSION, SPLITS, ReleaseError, __version__
+from her2_ihc_40x import (
+    CLASSES,
+    CONFIGS,
+    MANIFEST_FORMAT,
+    MANIFEST_VERSION,
+    MAX_MANIFEST_BYTES,
+    SPLITS,
+    ReleaseError,
+    __version__,
+)
 
 from .shards import Shard, Sides, digest
 
@@ -103,12 +112,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / FILE_NAME
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_read(path))
         if content["format"] != MANIFEST_FORMAT or content["format_version"] != MANIFEST_VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
             shards=[Shard(**entry) for entry in content["files"]],
-            counts=_counts(content["counts"]),
+            counts=content["counts"],
             parameters=content["parameters"],
             source=dict(content["source"]),
             units=content["units"],
@@ -116,6 +125,7 @@ def read_manifest(folder: Path) -> Manifest:
             hue_references=content["hue_references"],
             companions=[Companion(**entry) for entry in content["companions"]],
         )
+        _check_types(manifest)
         if manifest.digest != content["digest"]:
             raise ValueError("a digest that does not fit its files")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -125,21 +135,49 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _counts(content: Any) -> Counts:
-    """Counts as they were read, in the shape of counts, or an error that `read_manifest` knows."""
-    return {
-        str(config): {
-            str(split): {str(label): int(number) for label, number in labels.items()}
-            for split, labels in splits.items()
-        }
-        for config, splits in content.items()
-    }
-
-
 def checksum(content: Mapping[str, Any]) -> str:
     """The sha256 of all that a manifest says but for itself: one that was edited or damaged is known by it."""
     told = {key: value for key, value in content.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a plain file of a size that a manifest has: a pipe would be waited for without end."""
+    if not path.is_file():
+        raise ValueError("no file")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes, more than {MAX_MANIFEST_BYTES}")
+    return path.read_bytes()
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Refuse what no manifest of ours holds, so that nobody who uses one need ask again.
+
+    Raises:
+        ValueError: it says which part.
+    """
+    for entry in (*manifest.shards, *manifest.companions):
+        for name, value in vars(entry).items():
+            if type(value) is not (int if name in ("bytes", "rows") else str):
+                raise ValueError(f"{name} {value!r:.80} of a file")
+    parts = {name: getattr(manifest, name) for name in ("parameters", "source", "report", "hue_references", "units")}
+    for name, part in {**parts, **{f"unit {unit!r}": entry for unit, entry in _items(parts["units"])}}.items():
+        if not isinstance(part, dict):
+            raise ValueError(f"{name} that is no mapping")
+    for config, splits in _items(manifest.counts):
+        for split, labels in _items(splits):
+            of_classes = all(label in CLASSES and type(count) is int for label, count in _items(labels))
+            if config not in CONFIGS or split not in SPLITS or not of_classes:
+                raise ValueError(f"counts of {config!r:.40}, {split!r:.40}")
+    licence, record = (manifest.source.get(name) for name in ("licence", "record"))
+    if not isinstance(licence, str | None) or not isinstance(record, dict | None):
+        raise ValueError("a licence or record of another type")
+
+
+def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
+    if not isinstance(mapping, dict):
+        raise ValueError(f"{type(mapping).__name__} in place of a mapping")
+    return mapping.items()
 
 
 def is_ours(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from her2_ihc_40x import (
     IMAGE_ERRORS,
+    MAX_MANIFEST_BYTES,
     Release,
     ReleaseError,
     ReleasePatch,
@@ -236,7 +237,11 @@ def _source(root: Path, licence: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {}
     if path.is_file():
         try:
+            if path.stat().st_size > MAX_MANIFEST_BYTES:
+                raise ValueError(f"more than {MAX_MANIFEST_BYTES} bytes")
             record = dict(json.loads(path.read_bytes()))
+            if not isinstance(record.get("licence"), str | None):
+                raise TypeError(f"a licence that is a {type(record['licence']).__name__}")
         except (ValueError, TypeError, RecursionError) as error:
             raise ReleaseError(str(path), "a JSON object", str(error), "Fetch it again, or remove it.") from error
     return {"kind": "release", "licence": licence or record.get("licence"), "record": record or None}

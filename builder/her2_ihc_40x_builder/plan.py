@@ -221,8 +221,11 @@ def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
         )
         raise ReleaseError(str(folder), expected, found, "Give both builds the same --pseudonymize.")
     sides: dict[str, Side] = {}
-    for unit in manifest.units.values():
-        sides[unit["content_key"]] = "train" if unit["wsi_side"] == "train" else "test"
+    for unit, entry in manifest.units.items():
+        key, side = entry.get("content_key"), entry.get("wsi_side")
+        if not isinstance(key, str) or side not in ("train", "test"):
+            raise ReleaseError(f"{folder}, unit {unit}", "a content key and a side", "none", "Give another --previous.")
+        sides[key] = "train" if side == "train" else "test"
     return sides
 
 

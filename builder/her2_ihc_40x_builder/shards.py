@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,6 +59,39 @@ class Shard:
     bytes: int
     rows: int
     unit: str
+
+
+def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
+    """Open a shard to read its columns; a context manager.
+
+    A few bytes of Parquet can stand for more rows, or for a larger image in each of them, than there is memory: what
+    the footer says is compared with what this module writes before a column is read.
+
+    Args:
+        source: the file.
+        size: its bytes.
+
+    Raises:
+        ValueError, OSError, pa.ArrowException: it is no shard of ours.
+    """
+    if isinstance(source, Path) and not source.is_file():
+        raise ValueError("no file")
+    file = pq.ParquetFile(source, memory_map=False, pre_buffer=not isinstance(source, Path))
+    try:
+        if not file.schema_arrow.equals(SCHEMA):
+            raise ValueError("other columns or types than every shard has")
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            if not 0 < group.num_rows <= ROW_GROUP_ROWS or not 0 <= group.total_byte_size <= size:
+                raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
+            for column in range(group.num_columns):
+                chunk = group.column(column)
+                if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
+                    raise ValueError(f"a column {chunk.path_in_schema} that is compressed")
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def file_stem(unit: str) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import openslide
 
 from .errors import SlideError
+from .places import shown, why_not_a_file
 
 #: What may be a slide by its name. A DICOM series is one slide in many files, so that `.dcm` is not listed here.
 SLIDE_SUFFIXES = frozenset(
     {".bif", ".czi", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu"}
 )
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def find_slides(root: Path) -> SlideListing:
         problem = _problem(root, path)
         if problem:
             refused.append(problem)
-        elif path.is_file():
+        else:
             found = SlideFile(path.stem, path)
             earlier = slides.setdefault(found.slide_id, found)
             if earlier is not found:
@@ -73,35 +77,39 @@ def find_slides(root: Path) -> SlideListing:
 
 
 def _candidates(root: Path) -> list[Path]:
-    """Files with a slide's suffix, and links to folders outside (which are refused by name, not passed over)."""
+    """What a person may take for a slide, also where it is none: it is then refused by name, not passed over.
+
+    These are entries with a slide's suffix (folders only where no slide is in them), and links to folders outside.
+    """
     found: list[Path] = []
+    named: list[Path] = []
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = Path(folder)
-        found += [here / name for name in folders if (here / name).is_symlink() and not _stays_in(root, here / name)]
-        found += [
-            here / name for name in files if not name.startswith(".") and Path(name).suffix.lower() in SLIDE_SUFFIXES
-        ]
-    return sorted(found)
+        links = [here / name for name in folders if (here / name).is_symlink()]
+        found += [link for link in links if why_not_a_file(link, root) != "a folder"]
+        named += [here / name for name in folders if _is_slide_name(name)]
+        found += [here / name for name in files if not name.startswith(".") and _is_slide_name(name)]
+    parents = {parent for path in found for parent in path.parents}
+    return sorted({*found, *(folder for folder in named if folder not in parents)})
+
+
+def _is_slide_name(name: str) -> bool:
+    return Path(name).suffix.lower() in SLIDE_SUFFIXES
 
 
 def _problem(root: Path, path: Path) -> SlideError | None:
-    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    if path.is_symlink() and not _stays_in(root, path):
+    name = shown(path)
+    if reason := why_not_a_file(path, root):
+        return SlideError(name, "a slide's file inside the folder", reason, "Copy the slide in, or remove the entry.")
+    if os.fsencode(path.name).decode("utf-8", "replace") != path.name or _CONTROL.search(path.name):
+        found, remedy = "other bytes, or control characters", "Rename the file: its name is the slide's id."
+        return SlideError(name, "a file name in UTF-8", found, remedy)
+    if openslide.OpenSlide.detect_format(path) is None:
         return SlideError(
-            shown, "slides inside the folder", "a link to outside of it", "Copy the slide in, or give its own folder."
-        )
-    if os.fsencode(path.name).decode("utf-8", "replace") != path.name:
-        return SlideError(shown, "a file name in UTF-8", "other bytes", "Rename the file: its name is the slide's id.")
-    if path.is_file() and openslide.OpenSlide.detect_format(path) is None:
-        return SlideError(
-            shown,
+            name,
             "a slide that OpenSlide knows",
             "an unknown or damaged file",
             "Copy it again from the scanner; if it is no slide, move it elsewhere.",
         )
     return None
-
-
-def _stays_in(root: Path, path: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())

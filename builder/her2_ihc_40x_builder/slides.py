@@ -22,9 +22,13 @@ from .scale import Mpp
 
 #: Pixels that one call may return, 8192 x 8192: a bound on memory for a box from a hostile file.
 MAX_READ_PIXELS = 1 << 26
+#: Pixels along a side of level 0; the widest scan at 40x has some 250,000.
+MAX_SIDE = 1 << 20
 #: Pixels of a level that an overview may be made from, about 131,000 x 131,000.
 MAX_OVERVIEW_PIXELS = 1 << 34
 
+#: No micrometres a pixel and no magnification are below this, nor above its inverse.
+_LEAST = 1e-6
 _STRIP_PIXELS = 1 << 21
 
 Rgb = tuple[int, int, int]
@@ -197,10 +201,30 @@ def open_slide(path: Path) -> Slide:
     except openslide.OpenSlideError as error:
         raise _unreadable(path, str(error)) from error
     try:
-        return Slide(path, handle)
-    except openslide.OpenSlideError as error:
+        slide = Slide(path, handle)
+        _check_sizes(slide)
+    except BaseException as error:
         handle.close()
-        raise _unreadable(path, str(error)) from error
+        # A text of the file that is no UTF-8 is a UnicodeDecodeError, one that is missing a LookupError.
+        if isinstance(error, openslide.OpenSlideError | UnicodeDecodeError | LookupError):
+            raise _unreadable(path, str(error)) from error
+        raise
+    return slide
+
+
+def _check_sizes(slide: Slide) -> None:
+    """Refuse sizes that no scan has: they come from a damaged head, and would be worked through to the last pixel."""
+    sizes = [level.size for level in slide.levels]
+    whole = sizes[0]
+    expected = None
+    if not 0 < min(whole.width, whole.height) <= max(whole.width, whole.height) <= MAX_SIDE:
+        expected = f"1 to {MAX_SIDE} pixels a side"
+    elif any(not 0.5 < whole.width * size.height / (whole.height * size.width) < 2 for size in sizes):
+        expected = "levels of one shape"
+    if expected is not None:
+        found = ", ".join(f"{size.width} x {size.height}" for size in sizes)
+        remedy = "The file is damaged: copy it again from the scanner, or leave it out."
+        raise SlideError(str(slide.path), expected, found, remedy)
 
 
 def _unreadable(path: Path, found: str) -> SlideError:
@@ -210,12 +234,12 @@ def _unreadable(path: Path, found: str) -> SlideError:
 
 
 def _positive(text: str | None) -> float | None:
-    """Parse a finite number above zero, else None: scanners write 0, nan and words where they do not know."""
+    """Parse a number above zero that can be one, else None: scanners write 0, nan and words where they do not know."""
     try:
         value = float(text) if text is not None else 0.0
     except ValueError:
         return None
-    return value if math.isfinite(value) and value > 0 else None
+    return value if _LEAST < value < 1 / _LEAST else None
 
 
 def _colour(text: str | None) -> Rgb:

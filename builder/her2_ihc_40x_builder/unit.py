@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from her2_ihc_40x import CLASSES
+
 from .cut import CutSlide, CutTask, cut_slide
 from .errors import Her2Error
 from .journal import Finished, record
 from .parameters import digest_of
 from .survey import Survey, killed_by
+
+#: What is said of a dropped window.
+_DROP = {"patch_id": str, "label": str, "reason": str, "value": float}
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,25 @@ def make_unit(task: UnitTask) -> Finished | Her2Error:
 def unit_killed(task: UnitTask) -> Finished | Her2Error:
     """What stands for a slide at which the process is killed."""
     return killed_by(task.cut.slide)
+
+
+def is_entry(finished: Finished) -> bool:
+    """Whether what a manifest or a note says of a finished slide is what `make_unit` writes, and fits its files."""
+    entry = finished.entry
+    kinds = {"score": str, "wsi_side": str, "content_key": str, "regions": dict, "windows": int, "mpp": float}
+    kinds |= {"white_reason": str, "patches": dict, "dab_p99_median": dict, "dropped": list}
+    if any(type(entry.get(key)) is not kind for key, kind in kinds.items()):
+        return False
+    rows = sum(shard.rows for shard in finished.shards)
+    keys = [key.split("|") for key in entry["patches"]]
+    return (
+        all(len(key) == 3 and key[2] in CLASSES for key in keys)
+        and all(type(count) is int for count in (*entry["patches"].values(), *entry["regions"].values()))
+        and sum(entry["patches"].values()) == rows
+        and all(type(value) is float for value in entry["dab_p99_median"].values())
+        and all(isinstance(drop, dict) and drop.keys() == _DROP.keys() for drop in entry["dropped"])
+        and all(type(drop[key]) is kind for drop in entry["dropped"] for key, kind in _DROP.items())
+    )
 
 
 def _entry(task: UnitTask, cut: CutSlide) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import LabelError, RegionError
 from ..geometry import Size
 from ..parallel import Processes
+from ..places import why_not_a_file
 from ..regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from ..search import SlideLike
 from .classes import ClassRules
@@ -73,8 +74,7 @@ def read_regions(
         try:
             crop = _read(file, path, sizes, options, reading)
         except RegionError as error:
-            pair = slide_and_roi_of(file.stem, sizes)
-            slide = slide_of(file.name, sizes) or (pair and pair[0])
+            slide = _named_slide(file, sizes)
             if slide is None:
                 raise
             reading.stop(slide, error)
@@ -99,10 +99,21 @@ def _by_id(slides: Iterable[SlideLike]) -> dict[str, SlideLike]:
     return by_id
 
 
+def _named_slide(file: Path, sizes: Mapping[str, Size]) -> str | None:
+    pair = slide_and_roi_of(file.stem, sizes)
+    return slide_of(file.name, sizes) or (pair and pair[0])
+
+
 def _read(
     file: Path, root: Path, sizes: Mapping[str, Size], options: RegionOptions, reading: Reading
 ) -> crops.CropFile | None:
     """Add a file's shapes to a reading; a crop is only named, since placing it takes all slides."""
+    if reason := why_not_a_file(file, root):
+        if _named_slide(file, sizes) is None:
+            reading.report("ignored", shown(file), reason)
+            return None
+        remedy = "Copy the file in, or remove the entry."
+        raise RegionError(shown(file), "a plain file inside the folder of regions", reason, remedy)
     kind = files.kind_of(file)
     if kind == "png":
         return _picture(file, root, sizes, options, reading)

@@ -19,6 +19,8 @@ from .polygons import LEAST_AREA, clipped, polygonal
 MAX_REGIONS = 2000
 #: Shared area over joint area above which two outlines are one region drawn twice.
 SAME_OUTLINE = 0.9
+#: Pairs of regions of a slide that may have about the same box: each is compared point by point.
+MAX_NEAR_PAIRS = 2000
 
 
 def with_ids(drawn: Sequence[Drawn]) -> list[Drawn]:
@@ -149,12 +151,19 @@ def _without_doubles(kept: list[tuple[Region, Drawn]], reading: Reading) -> list
     """Return the regions, less those that are another one drawn again under another id."""
     bounds = np.array([region.polygon.bounds for region, _ in kept]).reshape(-1, 4)
     dropped: set[int] = set()
+    compared = 0
     for i, (first, drawn) in enumerate(kept):
         near = np.abs(bounds[i + 1 :] - bounds[i]).max(axis=1) if i + 1 < len(kept) else np.empty(0)
         for j in np.flatnonzero(near <= drawn.tolerance + 4) + i + 1:
+            if i in dropped or j in dropped:
+                continue
+            compared += 1
+            if compared > MAX_NEAR_PAIRS:
+                expected = f"at most {MAX_NEAR_PAIRS} pairs of regions with one box"
+                raise RegionError(first.slide_id, expected, "more", "Export annotations only, each once.")
             second = kept[j][0]
             shared, joint = first.polygon & second.polygon, first.polygon | second.polygon
-            if i in dropped or j in dropped or shared.area < SAME_OUTLINE * joint.area:
+            if shared.area < SAME_OUTLINE * joint.area:
                 continue
             subject = f"{first.slide_id}, regions {first.roi_id} and {second.roi_id}"
             if first.label != second.label and None not in (first.label, second.label):

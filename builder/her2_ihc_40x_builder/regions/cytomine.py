@@ -65,11 +65,10 @@ def read(document: Any, source: Path, sizes: Mapping[str, Size], reading: Readin
             continue
         try:
             shape = _shape(entry, where)
+            shape = shape if invert_y else from_bottom(shape, sizes[slide])
         except RegionError as error:
             reading.stop(slide, error)
             continue
-        if not invert_y:
-            shape = from_bottom(shape, sizes[slide])
         identity = next((str(fields[key]) for key in ("id", "annotationId", "idAnnotation") if key in fields), None)
         identity = identity or str(entry.get("id"))
         reading.drawn.append(

@@ -45,7 +45,7 @@ NEIGHBOURS = frozenset(
 
 
 def region_files(path: Path) -> Iterator[Path]:
-    """Return the file itself, or every file under a folder, hidden ones left out, in order of their paths.
+    """Return the file itself, or every entry under a folder that is no folder, hidden ones left out, in path order.
 
     Raises:
         RegionError: nothing is there, or more files than a folder of regions has.
@@ -61,7 +61,7 @@ def region_files(path: Path) -> Iterator[Path]:
         found += [Path(folder, name) for name in names if not name.startswith(".")]
         if len(found) > MAX_FILES:
             raise RegionError(shown(path), f"at most {MAX_FILES} files", "more", "Give the folder of regions alone.")
-    yield from sorted(file for file in found if file.suffix.lower() not in NEIGHBOURS and file.is_file())
+    yield from sorted(file for file in found if file.suffix.lower() not in NEIGHBOURS)
 
 
 def kind_of(path: Path) -> FileKind | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from her2_ihc_40x import IMAGE_ERRORS
 
 from ..errors import RegionError
 from ..geometry import Size
@@ -17,6 +21,8 @@ from .names import shown
 
 #: Pixels of one crop or mask: 8000 x 8000, 256 MB while an RGBA is decoded.
 MAX_PIXELS = 64_000_000
+#: Rows that are looked at together.
+_ROWS = 512
 _GREY_MODES = frozenset({"1", "L", "LA", "P", "I;16", "I"})
 COLOUR_MODES = frozenset({"RGB", "RGBA"})
 
@@ -31,43 +37,56 @@ def header(path: Path) -> tuple[Size, str]:
     try:
         with Image.open(path, formats=("PNG",)) as image:
             size, mode = Size(*image.size), image.mode
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "more than twice what Pillow believes") from error
+    except IMAGE_ERRORS as error:
         raise RegionError(shown(path), "a PNG", str(error)[:200], remedy) from error
     if size.width * size.height > MAX_PIXELS:
-        found = f"{size.width} x {size.height}"
-        raise RegionError(
-            shown(path), f"at most {MAX_PIXELS} pixels", found, "Save it at half or a quarter of its scale."
-        )
+        raise _too_large(path, f"{size.width} x {size.height}")
     if mode not in _GREY_MODES | COLOUR_MODES:
         raise RegionError(shown(path), "a grey, palette, RGB or RGBA PNG", f"mode {mode}", remedy)
     return size, mode
 
 
-def pixels(path: Path) -> NDArray[Any]:
-    """Pixels of a PNG whose header was looked at: (height, width) or (height, width, channels); palette indices.
+def _too_large(path: Path, found: str) -> RegionError:
+    remedy = "Save it at half or a quarter of its scale."
+    return RegionError(shown(path), f"a PNG of at most {MAX_PIXELS} pixels", found, remedy)
+
+
+def _strips(path: Path) -> Generator[NDArray[Any]]:
+    """Yield the pixels of a PNG in strips of rows, palette indices of a palette: a whole copy would triple its memory.
 
     Raises:
         RegionError: it cannot be decoded.
     """
-    header(path)
+    size, _ = header(path)
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            return np.asarray(image)
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+            image.load()
+            for top in range(0, size.height, _ROWS):
+                yield np.asarray(image.crop((0, top, size.width, min(top + _ROWS, size.height))))
+    except IMAGE_ERRORS as error:
         raise RegionError(shown(path), "a whole PNG", str(error)[:200], "Save the region again.") from error
 
 
 def values_of_mask(path: Path) -> NDArray[Any] | None:
-    """Return grey values or palette indices of a PNG, 0 where transparent; None if it is in colour, as a crop is."""
+    """Return grey values or palette indices of a PNG, 0 where transparent; None if it is in colour, as a crop is.
+
+    Raises:
+        RegionError: it cannot be decoded.
+    """
     _, mode = header(path)
-    array = pixels(path)
-    if mode in _GREY_MODES - {"LA"}:
-        return array
-    alpha = array[..., -1] >= 128 if mode in {"LA", "RGBA"} else None
-    grey = array[..., 0]
-    if mode != "LA" and not (np.array_equal(grey, array[..., 1]) and np.array_equal(grey, array[..., 2])):
-        return None
-    return grey if alpha is None else np.where(alpha, grey, 0)
+    values = []
+    with closing(_strips(path)) as strips:
+        for strip in strips:
+            if mode in _GREY_MODES - {"LA"}:
+                values.append(strip)
+                continue
+            grey = strip[..., 0]
+            if mode != "LA" and not (np.array_equal(grey, strip[..., 1]) and np.array_equal(grey, strip[..., 2])):
+                return None
+            values.append(grey.copy() if mode == "RGB" else np.where(strip[..., -1] >= 128, grey, 0))
+    return np.concatenate(values)
 
 
 def crop(path: Path) -> Crop:
@@ -79,9 +98,12 @@ def crop(path: Path) -> Crop:
     _, mode = header(path)
     if mode not in COLOUR_MODES:
         raise RegionError(shown(path), "a crop in RGB or RGBA", f"mode {mode}", "Save the crop in colour.")
-    array = np.asarray(pixels(path), dtype=np.uint8)
-    gray = np.asarray(cv2.cvtColor(np.ascontiguousarray(array[..., :3]), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-    mask = array[..., 3] >= 128 if mode == "RGBA" else None
+    greys, masks = [], []
+    for strip in _strips(path):
+        greys.append(np.asarray(cv2.cvtColor(np.ascontiguousarray(strip[..., :3]), cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+        if mode == "RGBA":
+            masks.append(strip[..., 3] >= 128)
+    mask = np.concatenate(masks) if masks else None
     if mask is not None and not mask.any():
         raise RegionError(shown(path), "a crop with a visible pixel", "all transparent", "Save the crop again.")
-    return Crop(shown(path), gray, None if mask is None or mask.all() else mask)
+    return Crop(shown(path), np.concatenate(greys), None if mask is None or mask.all() else mask)

@@ -15,10 +15,12 @@ from ..geometry import Size
 from .classes import ClassRules
 from .model import Drawn, Reading
 from .names import shown
-from .polygons import of_mask
+from .polygons import of_pieces
 
 #: Values of a mask, each a class of its own; more is a picture.
 MAX_VALUES = 8
+#: Separate pieces of a value, each a region.
+MAX_PIECES = 2000
 #: Share of pixels that may lie between black and white, as a resized mask's edges do.
 _EDGE_SHARE = 0.1
 
@@ -74,12 +76,10 @@ def read(
     for value, mask in painted:
         binary = len(painted) == 1 and value in {1, 255} and not rules.mentions(f"value {value}")
         name = class_name if binary or class_name else f"value {value}"
-        for piece in [mask] if roi is not None else _pieces(mask):
-            area = of_mask(piece, where)
-            if area is not None:
-                shape = scaled(area, *scale, origin=(0, 0))
-                tolerance = 1.5 * max(scale)
-                reading.drawn.append(Drawn(slide, roi, name, shape, source, where, rank=1, tolerance=tolerance))
+        for area in of_pieces(mask if roi is not None else _pieces(mask, where), where):
+            shape = scaled(area, *scale, origin=(0, 0))
+            tolerance = 1.5 * max(scale)
+            reading.drawn.append(Drawn(slide, roi, name, shape, source, where, rank=1, tolerance=tolerance))
     if not painted:
         reading.report("ignored", where, "the mask is empty")
 
@@ -96,10 +96,10 @@ def _painted(values: NDArray[Any], where: str, reading: Reading) -> list[tuple[i
     return [(int(value), values == value) for value in present if value != 0]
 
 
-def _pieces(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Return the separate pieces of a mask; pixels that touch at a corner are one piece."""
+def _pieces(mask: NDArray[np.bool_], where: str) -> NDArray[Any]:
+    """Number the separate pieces of a mask from 1; pixels that touch at a corner are one piece."""
     count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    if count - 1 > 2000:
+    if count - 1 > MAX_PIECES:
         remedy = "Paint the regions as areas, without noise."
-        raise RegionError("mask", "at most 2000 separate pieces", str(count - 1), remedy)
-    return [labels == label for label in range(1, count)]
+        raise RegionError(where, f"at most {MAX_PIECES} separate pieces", str(count - 1), remedy)
+    return np.asarray(labels)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import PurePath, PureWindowsPath
+
+from ..places import shown
+
+__all__ = ["is_number", "is_uuid", "shown", "slide_and_roi_of", "slide_of"]
 
 #: What may stand in a region's id as it is: an annotation's number, or a UUID.
 _NUMBER = re.compile(r"\d{1,18}")
@@ -51,8 +55,3 @@ def slide_and_roi_of(stem: str, slides: Iterable[str]) -> tuple[str, str] | None
         return None
     slide = max(fitting, key=len)
     return slide, stem[len(slide) + 1 :]
-
-
-def shown(path: Path) -> str:
-    """Return a path as it can be printed, whatever bytes its name has."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -20,7 +22,8 @@ MAX_COORDINATE = 1e7
 #: Crossings of an outline with itself that are repaired; repair of n costs up to n squared.
 MAX_CROSSINGS = 5_000
 #: Rectangles that a painted mask may fall into; more is noise.
-MAX_RUNS = 200_000
+MAX_RUNS = 100_000
+_STRIP = 512
 #: Less than this many square pixels is no area.
 LEAST_AREA = 1.0
 
@@ -64,6 +67,8 @@ def polygonal(shape: BaseGeometry) -> Area | None:
     """Return the parts of a valid geometry that have an area as one polygon or multi-polygon; None without any."""
     parts = shapely.get_parts(shapely.get_parts(shape))
     polygons = [p for p in parts if isinstance(p, Polygon) and p.area >= LEAST_AREA]
+    if len(polygons) > 1 and isinstance(shape, MultiPolygon):
+        return MultiPolygon(polygons)  # valid, and so are some of its parts
     if len(polygons) > 1:
         union = shapely.union_all(polygons)
         return union if isinstance(union, Polygon | MultiPolygon) else None
@@ -105,24 +110,41 @@ def clipped(area: Area, slide: Size) -> Area | None:
 def of_mask(mask: NDArray[np.bool_], where: str) -> Area | None:
     """Return the outline of the true pixels of a mask, to the pixel's edge, holes and all; None if there are none.
 
+    Arguments and errors as in `of_pieces`.
+    """
+    return next(iter(of_pieces(mask, where)), None)
+
+
+def of_pieces(labels: NDArray[Any], where: str) -> list[Area]:
+    """Return the outline of the pixels of each number above 0, in order of the numbers, to the pixel's edge.
+
+    All are found in one pass, so that many pieces cost no more than one.
+
     Args:
-        mask: (height, width).
+        labels: (height, width), whole numbers or a mask, 0 outside.
         where: the file, for messages.
 
     Raises:
-        RegionError: the mask is noise rather than a painted area.
+        RegionError: the mask is noise rather than painted areas.
     """
-    if not mask.any():
-        return None
-    padded = np.pad(mask, ((0, 0), (1, 1)))
-    steps = padded[:, 1:] != padded[:, :-1]
     # Rows like the one above only make its rectangles taller.
-    changed = np.r_[True, (mask[1:] != mask[:-1]).any(axis=1), True]
-    tops = np.flatnonzero(changed)
-    if steps[tops[:-1]].sum() // 2 > MAX_RUNS:
-        remedy = "Paint the regions as areas, without noise."
-        raise RegionError(where, f"a mask of at most {MAX_RUNS} runs of pixels", "more", remedy)
-    rows, edges = np.nonzero(steps[tops[:-1]])
-    y0, y1 = tops[:-1][rows[::2]], tops[1:][rows[::2]]
-    union = shapely.union_all(shapely.box(edges[::2], y0, edges[1::2], y1))
-    return polygonal(union.simplify(0))
+    tops = np.flatnonzero(np.r_[True, (labels[1:] != labels[:-1]).any(axis=1)])
+    bottoms = np.r_[tops[1:], len(labels)]
+    found: list[tuple[NDArray[Any], ...]] = []
+    count = 0
+    for first in range(0, len(tops), _STRIP):
+        padded = np.pad(labels[tops[first : first + _STRIP]], ((0, 0), (1, 1)))
+        rows, steps = np.nonzero(padded[:, 1:] != padded[:, :-1])
+        numbers = padded[rows, steps + 1]
+        runs = np.flatnonzero(numbers)
+        count += len(runs)
+        if count > MAX_RUNS:
+            remedy = "Paint the regions as areas, without noise."
+            raise RegionError(where, f"a mask of at most {MAX_RUNS} runs of pixels", "more", remedy)
+        # A run ends at the next step of its row, which the padding makes sure of.
+        rows, starts, ends = rows[runs] + first, steps[runs], steps[runs + 1]
+        found.append((numbers[runs], starts, tops[rows], ends, bottoms[rows]))
+    numbers, left, top, right, bottom = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    boxes = shapely.box(left, top, right, bottom)
+    areas = (polygonal(shapely.union_all(boxes[numbers == number]).simplify(0)) for number in np.unique(numbers))
+    return [area for area in areas if area is not None]
