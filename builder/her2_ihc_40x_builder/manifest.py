@@ -116,14 +116,14 @@ def read_manifest(folder: Path) -> Manifest:
         if content["format"] != MANIFEST_FORMAT or content["format_version"] != MANIFEST_VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
-            shards=[Shard(**entry) for entry in content["files"]],
+            shards=[Shard(**entry) for entry in _list(content["files"])],
             counts=content["counts"],
             parameters=content["parameters"],
             source=dict(content["source"]),
             units=content["units"],
             report=content["report"],
             hue_references=content["hue_references"],
-            companions=[Companion(**entry) for entry in content["companions"]],
+            companions=[Companion(**entry) for entry in _list(content["companions"])],
         )
         _check_types(manifest)
         if manifest.digest != content["digest"]:
@@ -172,6 +172,12 @@ def _check_types(manifest: Manifest) -> None:
     licence, record = (manifest.source.get(name) for name in ("licence", "record"))
     if not isinstance(licence, str | None) or not isinstance(record, dict | None):
         raise ValueError("a licence or record of another type")
+
+
+def _list(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise ValueError(f"{type(content).__name__} in place of a list")
+    return content
 
 
 def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
