@@ -4,14 +4,20 @@ VENV ?= .venv
 EXTRAS ?= dev
 PIP_INSTALL ?=
 BIN = $(VENV)/bin
+# Of `make torture`: what its points are drawn from, and how much of them is run.
+SEED ?= 0
+SHARE ?= 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test torture lint bench clean
 
 demo: $(VENV)/base.done
 	$(BIN)/her2-ihc-40x demo
 
 test: $(VENV)/dev.done
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+torture: $(VENV)/dev.done
+	TORTURE=$(SHARE) TORTURE_SEED='$(SEED)' $(BIN)/python -m pytest -n auto --dist worksteal tests/torture
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

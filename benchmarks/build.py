@@ -1,244 +1,274 @@
-"""How fast slides become shards: `build` against the script that people write and libvips, in one run, as ratios.
+"""How fast a slide becomes shards: `python benchmarks/build.py` prints two tables, all ways and the ratios of ours.
 
-    python benchmarks/build.py [--slides N] [--rounds N] [--skip-memory]
-
-Every way gets the same windows of 1024 x 1024, a grid of 5 x 5 a slide: of the real slides in ../shared where they
-are, else of drawn ones. Every way is a process of its own, timed from its start to its end, imports, workers and (for
-`build`) its report and overlays included; files are in the page cache; rounds are interleaved, the best counts.
-libvips runs if `pip install pyvips-binary pyvips` was done; it writes bare image files, no Parquet, no columns.
+A slide of 16384 x 16384 becomes 256 patches of 1024 x 1024. Each way is a process of its own, timed from its start to
+its end: imports, workers and, for `build`, its white point, card, figures, report and overlay included. The slide is
+in the page cache. Ways take turns; the median counts; what takes longer than 20 seconds runs once. histolab leaves out
+the windows at the far edges (225 are left); its time is scaled to 256. Needs the extra `[bench]`; packages that pin
+other libraries are found in virtual environments of their own (`--peers`); those that are not there are left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
+import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from importlib.util import find_spec
-from multiprocessing import get_context
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-WINDOW, GRID = 1024, 5
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "real" / "WSI"
-PLAIN = ("--intensity", "none", "--hue-filter", "off", "--min-tissue", "0")
-_CORNER = 174  # of the grid, level-0 pixels: in the middle of a real slide
+from mosaic import source_kind, write_regions
+from processes import Run, run
+from timing import Row, table
+
+HERE = Path(__file__).resolve().parent
+SIDE, WINDOW, LARGE = 16384, 1024, 32768
+PATCHES = (SIDE // WINDOW) ** 2
+PEAK = 600e6  # bytes a process
+_SLOW = 20.0
+
+OFF = ("--intensity", "none", "--hue-filter", "off", "--min-tissue", "0")
+JPEG = ("--image-format", "jpeg", "--quality", "95")
+#: How to install what cannot share an environment with this project; openslide-bin needs a newer openslide-python than
+#: histolab asks for.
+INSTALL = {
+    "histolab": (
+        "python3.10 -m venv {0} && {0}/bin/pip install histolab openslide-bin && "
+        "{0}/bin/pip install --no-deps openslide-python==1.4.1"
+    ),
+    "cucim": "python3 -m venv {0} && {0}/bin/pip install cucim-cu12 pillow",
+    "tiatoolbox": "python3 -m venv {0} && {0}/bin/pip install tiatoolbox",
+}
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to make patches of slides: its name in the table, and its command for (slides, regions, out)."""
+    """A way to cut the slide.
+
+    Args:
+        name: in the tables.
+        command: with places for {slides}, {regions}, {slide} and {out}.
+        prints: "seconds" that it measured itself, the number of "patches" that it made, or nothing that counts.
+    """
 
     name: str
     command: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...] = ()
-
-    @staticmethod
-    def build(name: str, workers: int, *options: str) -> Way:
-        """`her2-ihc-40x build` as a user runs it."""
-        command = ("-m", "her2_ihc_40x_builder.cli", "build", "{slides}", "--regions", "{regions}", "--out", "{out}")
-        return Way(name, (*command, "--workers", str(workers), *options))
-
-    @staticmethod
-    def other(name: str, kind: str, image_format: str, workers: int) -> Way:
-        """One of the functions below."""
-        command = (__file__, "--only", kind, image_format, str(workers), "{slides}", "{regions}", "{out}")
-        return Way(name, command, (("VIPS_CONCURRENCY", str(workers)),))
+    prints: Literal["seconds", "patches", ""] = ""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the tables."""
+def main() -> None:
+    """Make the inputs, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slides", type=int, default=4, help="slides of 25 windows (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=2, help="the best counts (%(default)s)")
-    parser.add_argument("--skip-memory", action="store_true", help="leave out the second table")
-    parser.add_argument("--only", nargs=6, help=argparse.SUPPRESS)
-    parsed = parser.parse_args(arguments)
-    if parsed.only:
-        kind, image_format, workers, slides, regions, out = parsed.only
-        run = {"script": script, "dzsave": dzsave}[kind]
-        run(Path(slides), Path(regions), Path(out), image_format, int(workers))
-        return 0
-    with tempfile.TemporaryDirectory() as folder:
-        print_speed(Path(folder), parsed.slides, parsed.rounds)
+    parser.add_argument("--rounds", type=int, default=3, help="the median counts (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of each way (default: %(default)s)")
+    parser.add_argument("--peers", type=Path, metavar="DIR", help=f"virtual environments named {', '.join(INSTALL)}")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only ways whose name holds this, and no ratios")
+    parser.add_argument("--skip-memory", action="store_true", help="leave out the slide that is four times larger")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="keep the slides there, and use them again")
+    parsed = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        folder = parsed.folder or Path(scratch) / "inputs"
+        bench = Bench(folder, Path(scratch), parsed.rounds)
+        print(describe(), flush=True)
+        ways = [way for way in list_ways(parsed.peers, parsed.workers) if parsed.only in way.name]
+        found = bench.measure(ways, SIDE)
+        print(f"\n{all_ways(found)}\n", flush=True)
+        if parsed.only:
+            return
+        rows = ratios(found)
         if not parsed.skip_memory:
-            print_memory(Path(folder))
-    return 0
+            large = bench.measure([build("build", parsed.workers, *OFF)], LARGE, rounds=1)["build"]
+            rows += memory(found["build PNG, off"], found["build PNG, on"], large)
+    print(table(rows))
 
 
-def print_speed(folder: Path, count: int, rounds: int) -> None:
-    """The first table: patches a second of each way, and how many times the script with as many workers."""
-    slides, regions = inputs(folder, count)
-    patches = count * GRID * GRID
-    ways = {
-        (image_format, workers): [
-            Way.other("script: OpenSlide, Pillow, from_generator", "script", image_format, workers),
-            *([Way.other("libvips dzsave", "dzsave", image_format, workers)] if find_spec("pyvips") else []),
-            Way.build("build, all filters off", workers, *PLAIN, "--image-format", image_format),
-            Way.build("build, as it comes", workers, "--image-format", image_format),
-        ]
-        for image_format in ("png", "jpeg")
-        for workers in (1, 2)
-    }
-    best: dict[Way, float] = {}
-    for _ in range(rounds):
-        for group in ways.values():
-            for way in group:
-                seconds, _memory = run(way, slides, regions, folder / "work" / "out")
-                best[way] = min(best.get(way, seconds), seconds)
-    where = "real" if SHARED.is_dir() else "drawn"
-    print(f"{patches} patches of {count} {where} slides; {os.cpu_count()} cores; best of {rounds}\n")
-    print("| format | workers | way | seconds | patches/s | x script |\n| --- | --- | --- | --- | --- | --- |")
-    for (image_format, workers), group in ways.items():
-        for way in group:
-            ratio = best[group[0]] / best[way]
-            speed = patches / best[way]
-            print(f"| {image_format} | {workers} | {way.name} | {best[way]:.1f} | {speed:.1f} | {ratio:.1f} |")
+def list_ways(peers: Path | None, workers: int) -> list[Way]:
+    """What can be run here; says of the others why not."""
+    here = Path(sys.executable)
+    ways = [
+        build("build PNG, off", workers, *OFF),
+        build("build JPEG, off", workers, *OFF, *JPEG),
+        build("build PNG, on", workers),
+        build("build of one window", workers, *OFF, regions="window"),
+        limit("limit PNG", "png", workers),
+        limit("limit JPEG", "jpeg", workers),
+        peer("script, 1 process", here, "script", "1"),
+        peer("script, 2 processes", here, "script", "2"),
+        peer("dzsave PNG", here, "dzsave", ".png"),
+        peer("dzsave PNG, level 1", here, "dzsave", ".png[compression=1]"),
+        peer("dzsave JPEG", here, "dzsave", ".jpg[Q=95,subsample-mode=off]"),
+        *(peer(name, (peers or Path("DIR")) / name / "bin" / "python", name, "-") for name in INSTALL),
+    ]
+    return [way for way in ways if way is not None]
 
 
-def print_memory(folder: Path) -> None:
-    """The second table: the largest process of a build with one worker, for a small and a large slide."""
-    print("\n| slide | windows | seconds | peak memory of a process, MB |\n| --- | --- | --- | --- |")
-    for side in (4096, 16384):
-        home = folder / f"memory-{side}"
-        (home / "WSI" / "3+").mkdir(parents=True)
-        in_a_process(home / "WSI" / "3+" / "drawn.svs", side, 3)
-        write_region(home / "regions" / "drawn.geojson", 0, side)
-        seconds, memory = run(Way.build("memory", 1), home / "WSI", home / "regions", folder / "work" / "out")
-        print(f"| {side} x {side} | {(side // WINDOW) ** 2} | {seconds:.1f} | {memory:.0f} |", flush=True)
-
-
-# --- Inputs -------------------------------------------------------------------------------------------------------
-
-
-def inputs(folder: Path, count: int) -> tuple[Path, Path]:
-    """Make a folder of slides and one of regions, each region a square of whole windows."""
-    slides, regions = folder / "WSI", folder / "regions"
-    real = sorted(SHARED.glob("*/*.svs"))
-    for number in range(count):
-        source = real[number % len(real)] if real else None
-        home = slides / (source.parent.name if source else ("0", "1+", "2+", "3+")[number % 4])
-        home.mkdir(parents=True, exist_ok=True)
-        path = home / f"S{number}.svs"
-        if source:
-            if number >= len(real):
-                raise SystemExit(f"there are {len(real)} real slides only")
-            shutil.copyfile(source, path)
-        else:
-            in_a_process(path, GRID * WINDOW + 2 * _CORNER, number)
-        write_region(regions / f"{path.stem}.geojson", _CORNER, GRID * WINDOW)
-    return slides, regions
-
-
-def in_a_process(path: Path, side: int, seed: int) -> None:
-    """Draw a slide elsewhere: what a process once took counts as its children's peak, too."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        pool.submit(draw, path, side, seed).result()
-
-
-def draw(path: Path, side: int, seed: int) -> None:
-    """Write a slide of one patch repeated, in a frame of glass: drawing is not what is measured."""
-    import numpy as np
-
-    from her2_ihc_40x_builder.drawing import draw_patch
-    from her2_ihc_40x_builder.synthetic import write_pixels
-
-    patch = draw_patch("3+", seed, 2048)
-    write_pixels(path, np.tile(patch, (-(-side // 2048), -(-side // 2048), 1))[:side, :side])
-
-
-def write_region(path: Path, corner: int, side: int) -> None:
-    """Write one square as QuPath exports it."""
-    path.parent.mkdir(exist_ok=True)
-    low, high = corner, corner + side
-    ring = [[low, low], [high, low], [high, high], [low, high], [low, low]]
-    properties = {"objectType": "annotation", "classification": {"name": "Tumor"}}
-    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
-
-
-# --- Running ------------------------------------------------------------------------------------------------------
-
-
-def run(way: Way, slides: Path, regions: Path, out: Path) -> tuple[float, float]:
-    """Run a way in a process of its own; returns seconds and the MB of its largest process."""
-    shutil.rmtree(out.parent, ignore_errors=True)
-    out.parent.mkdir()
-    places = {"slides": str(slides), "regions": str(regions), "out": str(out)}
-    command = [sys.executable, *(part.format_map(places) for part in way.command)]
-    start = time.perf_counter()
-    log = out.with_name("log.txt")
-    # An empty cache: `datasets` would not run the script a second time.
-    own = {"HF_DATASETS_CACHE": str(out.with_name("cache")), "HF_HUB_OFFLINE": "1"}
-    environment = {**os.environ, **dict(way.environment), **own}
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, env=environment) as child:
-        _pid, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - start
-    if child.returncode:
-        raise SystemExit(f"{way.name} failed:\n{log.read_text()[-2000:]}")
-    return seconds, usage.ru_maxrss / 1024
-
-
-# --- The others ---------------------------------------------------------------------------------------------------
-
-
-def script(slides: Path, regions: Path, out: Path, image_format: str, workers: int) -> None:
-    """The script that people write: read each window, save it with Pillow, let `datasets` write Parquet."""
-    import datasets
-
-    paths = sorted(str(path) for path in slides.glob("*/*.svs"))
-    features = datasets.Features({"image": datasets.Image(), "slide_id": datasets.Value("string")})
-    made = datasets.Dataset.from_generator(
-        cut,
-        features=features,
-        gen_kwargs={"paths": paths, "image_format": [image_format] * len(paths)},
-        num_proc=workers,
+def build(name: str, workers: int, *options: str, regions: str = "all") -> Way:
+    """`her2-ihc-40x build` as a user runs it."""
+    command = (
+        sys.executable,
+        "-m",
+        "her2_ihc_40x_builder.cli",
+        "build",
+        "{slides}",
+        "--regions",
+        f"{{regions}}/{regions}",
     )
-    if len(made) != len(paths) * GRID * GRID:
-        raise SystemExit(f"{len(made)} patches")
-    made.to_parquet(out)
+    return Way(name, (*command, "--out", "{out}", "--stride", str(WINDOW), "--workers", str(workers), *options))
 
 
-def cut(paths: list[str], image_format: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the windows of slides as rows."""
-    import openslide
-
-    for path, kind in zip(paths, image_format, strict=True):
-        slide = openslide.OpenSlide(path)
-        for number in range(GRID * GRID):
-            row, column = divmod(number, GRID)
-            corner = (_CORNER + column * WINDOW, _CORNER + row * WINDOW)
-            patch = slide.read_region(corner, 0, (WINDOW, WINDOW)).convert("RGB")
-            file = io.BytesIO()
-            if kind == "png":
-                patch.save(file, "PNG")
-            else:
-                patch.save(file, "JPEG", quality=95, subsampling=0)
-            yield {"image": {"bytes": file.getvalue(), "path": None}, "slide_id": Path(path).stem}
+def limit(name: str, image_format: str, workers: int) -> Way:
+    """The least that it can take."""
+    return Way(name, (sys.executable, str(HERE / "limit.py"), "{slide}", image_format, str(workers)), "seconds")
 
 
-def dzsave(slides: Path, regions: Path, out: Path, image_format: str, workers: int) -> None:
-    """libvips: the same squares as folders of image files."""
-    import pyvips
+def peer(name: str, python: Path, way: str, option: str) -> Way | None:
+    """One of the ways in peers.py, if its package is there."""
+    command = (str(python), str(HERE / "peers.py"), way, "{slide}", "{out}", option)
+    if python.exists():
+        asked = subprocess.run([*command[:3], "-", "-", "?"], capture_output=True, text=True, check=False)
+        reason = asked.stderr.strip().rpartition("\n")[2]
+        if asked.returncode == 0:
+            return Way(name, command, "patches")
+    else:
+        reason = f"there is no {python}"
+    remedy = INSTALL.get(way, "pip install '.[bench]'").format(python.parent.parent)
+    print(f"Left out: {name}: {reason}. To install it: {remedy}", flush=True)
+    return None
 
-    out.mkdir()
-    suffix = ".png" if image_format == "png" else ".jpg[Q=95,subsample-mode=off]"
-    for path in sorted(slides.glob("*/*.svs")):
-        square = pyvips.Image.new_from_file(str(path)).crop(_CORNER, _CORNER, GRID * WINDOW, GRID * WINDOW)
-        square.dzsave(str(out / path.stem), tile_size=WINDOW, overlap=0, depth="one", suffix=suffix)
-    found = len([file for file in out.rglob("*_*.*") if file.suffix in (".png", ".jpg", ".jpeg")])
-    if found != len(list(slides.glob("*/*.svs"))) * GRID * GRID:
-        raise SystemExit(f"{found} files")
+
+class Bench:
+    """Makes slides in `folder` when they are asked for, and runs ways on them; outputs come and go in `scratch`."""
+
+    def __init__(self, folder: Path, scratch: Path, rounds: int) -> None:
+        self._folder, self._scratch, self._rounds = folder, scratch, rounds
+
+    def measure(self, ways: Sequence[Way], side: int, rounds: int = 0) -> dict[str, list[Run]]:
+        """Name -> what each run took."""
+        slide = self._slide(side)
+        found: dict[str, list[Run]] = defaultdict(list)
+        for _ in range(rounds or self._rounds):
+            for way in ways:
+                if not found[way.name] or found[way.name][0].seconds < _SLOW:
+                    found[way.name].append(self._run(way, slide))
+        return found
+
+    def _slide(self, side: int) -> Path:
+        home = self._folder / str(side)
+        slide = home / "WSI" / "3+" / "mosaic.svs"
+        if not (home / "regions").exists():
+            slide.parent.mkdir(parents=True, exist_ok=True)
+            # Elsewhere: what a process once took counts as its children's peak, too.
+            subprocess.run([sys.executable, str(HERE / "mosaic.py"), str(side), str(slide)], check=True)
+            write_regions(home / "regions", side)
+        while_read = slide.read_bytes()  # now it is in the page cache
+        print(f"{side} x {side}: {len(while_read) / 1e6:.0f} MB of {source_kind()}", file=sys.stderr)
+        return slide
+
+    def _run(self, way: Way, slide: Path) -> Run:
+        shutil.rmtree(self._scratch / "work", ignore_errors=True)
+        out = self._scratch / "work" / "out"
+        out.parent.mkdir()
+        os.sync()  # else this one waits for what the last one wrote
+        home = slide.parents[2]
+        places = {"slide": slide, "slides": home / "WSI", "regions": home / "regions", "out": out}
+        command = [part.format_map(places) for part in way.command]
+        took = run(command, {**os.environ, "HF_HUB_OFFLINE": "1"}, self._scratch / "log.txt")
+        print(f"{way.name}: {took.seconds:.1f} s, {took.cpu:.1f} s of processors", file=sys.stderr, flush=True)
+        if way.prints == "seconds":
+            return replace(took, seconds=float(took.output))
+        if way.prints == "patches":
+            return replace(took, seconds=took.seconds * PATCHES / self._made(took))
+        return took
+
+    @staticmethod
+    def _made(took: Run) -> int:
+        made = int(took.output.split()[-1])
+        if not PATCHES * 0.85 < made <= PATCHES:
+            raise RuntimeError(f"{made} patches")
+        return made
+
+
+# --- What is said of it ---------------------------------------------------------------------------------------------
+
+
+def describe() -> str:
+    """The machine, and what is cut."""
+    return (
+        f"{PATCHES} patches of one slide, {source_kind()}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}."
+    )
+
+
+def seconds(runs: Sequence[Run]) -> float:
+    """The median."""
+    return statistics.median(one.seconds for one in runs)
+
+
+def all_ways(found: Mapping[str, Sequence[Run]]) -> str:
+    """Every way as a Markdown table."""
+    lines = ["| way | seconds | of processors | patches/s | largest process | all together |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for name, runs in sorted(found.items(), key=lambda entry: seconds(entry[1])):
+        cpu = statistics.median(one.cpu for one in runs)
+        peak, together = (max(values) / 1e6 for values in ([r.peak for r in runs], [r.together for r in runs]))
+        speed = "" if "one window" in name else f"{PATCHES / seconds(runs):.0f}"
+        cells = (name, f"{seconds(runs):.1f}", f"{cpu:.1f}", speed, f"{peak:.0f} MB", f"{together:.0f} MB")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def ratios(found: Mapping[str, Sequence[Run]]) -> list[Row]:
+    """Ours against the others, as the goals count them: how many times faster."""
+
+    def row(ours: str, theirs: str, goal: float | None = None) -> list[Row]:
+        if theirs not in found:
+            return []
+        mine, other = seconds(found[ours]), seconds(found[theirs])
+        return [Row(f"`{ours}`", theirs, f"{mine:.1f} s", f"{other:.1f} s", other / mine, goal)]
+
+    def without_start(ours: str, theirs: str) -> Row:
+        mine = seconds(found[ours]) - seconds(found["build of one window"])
+        other = seconds(found[theirs])
+        return Row(f"`{ours}`, less that of one window", theirs, f"{mine:.1f} s", f"{other:.1f} s", other / mine)
+
+    on, off = (seconds(found[name]) for name in ("build PNG, on", "build PNG, off"))
+    return [
+        *row("build PNG, off", "script, 1 process"),
+        *row("build PNG, off", "script, 2 processes", 8.0),
+        *row("build PNG, off", "histolab", 20.0),
+        *row("build PNG, off", "tiatoolbox"),
+        *row("build PNG, off", "cucim"),
+        *row("build PNG, off", "dzsave PNG", 2.5),
+        *row("build PNG, off", "dzsave PNG, level 1", 1.5),
+        *row("build JPEG, off", "dzsave JPEG", 1.0),
+        *row("build PNG, off", "limit PNG", 0.6),
+        without_start("build PNG, off", "limit PNG"),
+        *row("build JPEG, off", "limit JPEG"),
+        without_start("build JPEG, off", "limit JPEG"),
+        Row("`build PNG, on`", "build PNG, off", f"{on:.1f} s", f"{off:.1f} s", on / off, 1.5, at_least=False),
+    ]
+
+
+def memory(off: Sequence[Run], on: Sequence[Run], large: Sequence[Run]) -> list[Row]:
+    """The largest process of a build against what it may take."""
+
+    def row(what: str, runs: Sequence[Run], against: str, allowed: float, goal: float) -> Row:
+        peak = max(one.peak for one in runs)
+        shown = (f"{peak / 1e6:.0f} MB", f"{allowed / 1e6:.0f} MB")
+        return Row(f"memory of the largest process, {what}", against, *shown, peak / allowed, goal, at_least=False)
+
+    return [
+        row("off", off, "600 MB", PEAK, 1.0),
+        row("on", on, "600 MB", PEAK, 1.0),
+        row(f"off, {LARGE} x {LARGE}", large, f"off, {SIDE} x {SIDE}", max(one.peak for one in off), 1.1),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

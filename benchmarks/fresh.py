@@ -85,6 +85,16 @@ def imagefolder(release: str, out: str) -> dict[str, float]:
     return {"seconds": end - start, "unpacking": unpacked - start, "bytes": size}
 
 
+def audit(folder: str) -> dict[str, float]:
+    """Seconds that an audit takes, of the clock and of the processor, and the peak of this process's memory."""
+    from her2_ihc_40x_builder.audit import audit_edition
+    from her2_ihc_40x_builder.diff import open_edition
+
+    start, begun = time.perf_counter(), time.process_time()
+    audit_edition(open_edition(folder))
+    return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - begun, "bytes": _peak()}
+
+
 def _ready(out: str) -> float:
     """The time, once an earlier job's output is gone and nothing waits to be written: pack would wait for it."""
     shutil.rmtree(out, ignore_errors=True)
@@ -118,7 +128,7 @@ def _peak() -> int:
 
 
 _MEASUREMENTS: dict[str, Callable[..., dict[str, float]]] = {
-    measure.__name__: measure for measure in (first, shuffle, pack, imagefolder)
+    measure.__name__: measure for measure in (first, shuffle, pack, imagefolder, audit)
 }
 
 if __name__ == "__main__":

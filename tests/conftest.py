@@ -17,6 +17,7 @@ os.environ.pop("HER2_IHC_40X", None)
 
 import datasets  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from drawn_slides import Cohort, build, draw_cohort  # noqa: E402
 from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
@@ -26,6 +27,9 @@ from twin_images import SHARED, SIZE, MakeRelease, tiny_image  # noqa: E402
 from zenodo_double import zenodo  # noqa: E402, F401 (a fixture)
 
 datasets.disable_progress_bars()
+# An example takes longer where the machine is busy: that says nothing of the code.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

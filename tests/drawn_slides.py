@@ -16,6 +16,7 @@ from PIL import Image
 from her2_ihc_40x_builder.build import BuildResult, build_dataset
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
+from her2_ihc_40x_builder.private_names import OpenNames
 from her2_ihc_40x_builder.slides import open_slide
 from her2_ihc_40x_builder.synthetic import SlideFormat, write_slide
 
@@ -104,7 +105,15 @@ def _from_the_bottom(box: Box) -> str:
     return f"POLYGON(({', '.join(f'{x} {SIZE.height - y}' for x, y in _corners(box))}))"
 
 
-def build(cohort: Cohort, out: Path, *, workers: int = 1, overwrite: bool = False, **options: Any) -> BuildResult:
+def build(
+    cohort: Cohort,
+    out: Path,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    names: OpenNames | None = None,
+    **options: Any,
+) -> BuildResult:
     """Build with small patches; `options` are of `BuildInputs` and `BuildParameters`."""
     fields = BuildInputs.__dataclass_fields__
     inputs = {name: value for name, value in options.items() if name in fields}
@@ -115,6 +124,7 @@ def build(cohort: Cohort, out: Path, *, workers: int = 1, overwrite: bool = Fals
         BuildParameters(**{"patch_size": PATCH, **parameters}),
         workers=workers,
         overwrite=overwrite,
+        names=names,
     )
 
 

@@ -455,12 +455,19 @@ def test_a_slide_that_was_mended_comes_back(own_cohort: Cohort, built: Path, tmp
 
 
 KILLER = """
-import os, signal
+import os, resource, signal
+import numpy
 from her2_ihc_40x_builder import unit
 make = unit.cut_slide
+def be_killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+def run_out_of_memory():
+    room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
+    numpy.ones(1 << 30, numpy.uint8)
 def cut_slide(task):
     if task.slide.slide_id == "C":
-        os.kill(os.getpid(), signal.SIGKILL)
+        HARM()
     return make(task)
 unit.cut_slide = cut_slide
 if __name__ == "__main__":
@@ -470,8 +477,12 @@ if __name__ == "__main__":
 """
 
 
-def test_a_slide_that_kills_its_worker_is_reported_and_the_rest_completes(cohort: Cohort, tmp_path: Path) -> None:
-    (tmp_path / "killer.py").write_text(KILLER)
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory a process has")
+@pytest.mark.parametrize("harm", ["be_killed", "run_out_of_memory"])
+def test_a_slide_that_kills_its_worker_is_reported_and_the_rest_completes(
+    cohort: Cohort, tmp_path: Path, harm: str
+) -> None:
+    (tmp_path / "killer.py").write_text(KILLER.replace("HARM", harm))
     arguments = command(cohort, tmp_path / "out", "--workers", "2")[len(CLI) :]
     done = subprocess.run(
         [sys.executable, str(tmp_path / "killer.py"), *arguments], capture_output=True, text=True, check=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
@@ -179,6 +180,18 @@ def test_a_build_says_how_it_was_made(lab: Path) -> None:
     test, shared = LEAK
     assert f"**{shared} of its {test} test patches** are of slides that have training patches" in text
     assert "no pixel is on both" in text
+
+
+def test_a_build_says_whether_ids_are_pseudonyms(tmp_path: Path) -> None:
+    manifest = write_lab(tmp_path)
+    for key_id, said in (
+        (None, "ids are as they were given"),
+        ("0123456789abcdef", "ids are pseudonyms (HMAC-SHA-256"),
+    ):
+        text = render_card(replace(manifest, parameters={**manifest.parameters, "pseudonyms": key_id}))
+        assert said in text
+        assert "pseudonymised, not as anonymous" in text
+        assert (key_id or "null") in text
 
 
 def test_datasets_loads_a_build(lab: Path) -> None:

@@ -37,6 +37,12 @@ def test_dots_lie_where_their_values_are() -> None:
     assert right == pytest.approx(940, abs=2)
 
 
+def test_the_line_is_the_median_also_of_an_even_number_of_values() -> None:
+    drawn = np.asarray(draw_strips({"a": [0.0, 1.0]}, {"a": RED}, "density"))
+    ink = np.nonzero((drawn[70:110] < 60).all(axis=(0, 2)))[0]
+    assert ink.mean() == pytest.approx((110 + 940) / 2, abs=2)
+
+
 @pytest.mark.parametrize("picture", [draw_bars({}, "x"), draw_columns({}, {}, "x"), draw_strips({}, {}, "x")])
 def test_nothing_is_an_empty_chart(picture: Image.Image) -> None:
     assert picture.width == 1000

@@ -54,7 +54,9 @@ def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["pack"], ["pack", "x", "--workers", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nothing"], ["pack"], ["pack", "x", "--workers", "0"], ["demo", "--slides", "--scale", "0.5"]]
+)
 def test_wrong_use_exits_with_two(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -160,9 +160,13 @@ def test_a_manifest_with_anything_in_it_is_one_or_an_error(
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     with contextlib.suppress(Her2Error):
         again = json.loads(read_manifest(folder).to_json())
-        assert again == content | {"made_by": again["made_by"]}
-    with contextlib.suppress(Her2Error):
-        load_dataset(source=folder)
+        for told in (again, content):
+            for key in ("made_by", "sha256"):  # which say who wrote the file, and what is in it
+                told.pop(key, None)
+        assert again == content
+    if content.get("format") == lab["format"]:  # else the folder is taken for a release
+        with contextlib.suppress(Her2Error):
+            load_dataset(source=folder)
 
 
 @given(st.lists(st.tuples(ids, st.integers(0, 10**9), st.integers(0, 10**6)), max_size=4, unique_by=lambda one: one[0]))

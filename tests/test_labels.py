@@ -70,6 +70,13 @@ def test_the_folder_says_the_class() -> None:
         folder_label(Path("/elsewhere/x.svs"), root)
 
 
+@pytest.mark.parametrize(("name", "label"), [("3+", "3+"), ("class_1+", "1+"), ("2", None), ("0", None), ("WSI", None)])
+def test_the_root_names_a_class_unless_it_is_a_bare_number(tmp_path: Path, name: str, label: str | None) -> None:
+    root = tmp_path / "2+" / name
+    found = folder_label(root / "batch" / "x.svs", root)
+    assert (found and found.value) == label
+
+
 def test_sources_must_agree() -> None:
     folder, table = Claim("3+", "folder 3+"), Claim("2+", "labels.csv, line 9")
     assert agree("slide S1", "label", [None, folder, None, folder]) == "3+"

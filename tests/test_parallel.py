@@ -46,8 +46,10 @@ def test_an_error_comes_through_whole(workers: int) -> None:
     assert caught.value.subject == "three"
 
 
-def test_the_task_that_kills_its_worker_is_told_from_the_others() -> None:
-    assert run_tasks(die_at_three, [2, 3, 4], workers=2, label="", unit="", killed=lambda number: -number) == [2, -3, 4]
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_task_that_kills_its_worker_is_told_from_the_others(workers: int) -> None:
+    done = run_tasks(die_at_three, [2, 3, 4], workers=workers, label="", unit="", killed=lambda number: -number)
+    assert done == [2, -3, 4]
 
 
 def die_once(mark: Path) -> str:
@@ -63,9 +65,28 @@ def test_a_killed_task_has_a_second_chance_and_never_takes_this_process_along(tm
     ]
 
 
+def find_no_memory_at_three(number: int) -> int:
+    if number == 3:
+        raise MemoryError
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_finds_no_memory_is_told_from_the_others(workers: int) -> None:
+    tasks = [2, 3, 4]
+    found = run_tasks(find_no_memory_at_three, tasks, workers=workers, label="", unit="", killed=lambda number: -number)
+    assert found == [2, -3, 4]
+
+
 def test_a_killed_worker_is_reported() -> None:
     with pytest.raises(OutputError, match="killed"):
         run_tasks(die_at_three, range(9), workers=2, label="Packing", unit="")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_thread_that_finds_no_memory_is_reported(workers: int) -> None:
+    with pytest.raises(OutputError, match=r"no memory.*--workers"):
+        run_tasks(find_no_memory_at_three, range(9), workers=workers, label="Packing", unit="", threads=True)
 
 
 ORPHANS = """

@@ -17,7 +17,7 @@ import pytest
 
 from editions import Spot, contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.manifest import read_manifest
+from her2_ihc_40x_builder.manifest import Companion, read_manifest
 from her2_ihc_40x_builder.shards import Shard, Sides
 from hub_client import HubClient, Ran
 from hub_double import HubDouble
@@ -151,6 +151,47 @@ def test_what_is_gone_is_deleted_and_what_is_not_ours_stays(lab: Lab, first: Pat
     assert {"notes/theirs.parquet", "figures/old.png", ".gitattributes"} <= set(lab.repo.resolve("v2.0.0").files)
 
 
+def test_a_figure_that_is_gone_is_deleted(lab: Lab, first: Path, second: Path, tmp_path: Path) -> None:
+    drawn = shutil.copytree(first, tmp_path / "drawn")
+    (drawn / "figures").mkdir()
+    (drawn / "figures" / "slides.png").write_bytes(b"\x89PNG")
+    lab.published(list_companions(drawn), "1.0.0")
+    done = lab.published(second, "1.1.0")
+    assert "removed: 1 files (figures/slides.png)" in done.out
+    assert_holds(lab.repo, "v1.0.0", drawn)
+    assert_holds(lab.repo, "v1.1.0", second)
+
+
+def test_only_names_of_companions_are_believed_of_a_manifest(lab: Lab, first: Path, second: Path) -> None:
+    lab.published(first, "1.0.0")
+    manifest = read_manifest(first)
+    listed = [*manifest.companions, *(Companion(path, "0", 1) for path in (".gitattributes", "LICENSE", "../up"))]
+    text = replace(manifest, companions=listed).to_json()
+    lab.repo.add({"manifest.json": text.encode(), "LICENSE": b"theirs"})
+    lab.published(second, "1.1.0")
+    assert {".gitattributes", "LICENSE"} <= set(lab.repo.resolve("v1.1.0").files)
+
+
+@pytest.mark.parametrize("damage", [b'{"files": ', b"[1]", b'"counts": 9,'])
+def test_a_damaged_manifest_on_the_hub_is_said_to_be_there(lab: Lab, first: Path, second: Path, damage: bytes) -> None:
+    lab.published(first, "1.0.0")
+    if damage.startswith(b'"counts"'):
+        damage = re.sub(rb'"counts": \{.*?\n  \},', damage, (first / "manifest.json").read_bytes(), flags=re.DOTALL)
+    lab.repo.add({"manifest.json": damage})
+    done = lab.publish(second, "1.1.0")
+    assert done.code == 1
+    assert f"manifest.json of {lab.repo_id}@" in done.err
+    assert "Put manifest.json of the last version back" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_who_may_not_write_is_told_to_log_in(lab: Lab, first: Path) -> None:
+    lab.hub.fail("status", path="/repos/create", status=403)
+    told = lab.publish(first, "1.0.0").err
+    assert "hf auth login" in told
+    assert "Run it again" not in told
+
+
 def test_versions_that_are_refused(lab: Lab, first: Path, second: Path) -> None:
     lab.published(first, "1.0.0")
     head = lab.repo.refs["main"]
@@ -193,6 +234,25 @@ def test_what_is_not_in_order_is_not_published(lab: Lab, first: Path, shards: Pa
     assert lab.repo_id not in lab.hub.store.repos
     for wrong in ("1.0", "v1.0.0", "1.0.0-rc1", "01.0.0"):
         assert lab.publish(first, wrong).code == 2
+
+
+def test_ids_that_look_identifying_are_published_only_after_a_review(lab: Lab, tmp_path: Path) -> None:
+    spots = list(SLIDES.values())
+    start = len(lab.hub.requests)
+    folder = write_edition(tmp_path / "named", {"S21-12345": spots[0], "slide-1": spots[1]})
+    dry = lab.client.run(*lab.arguments(folder, "1.0.0", "--dry-run"))
+    assert dry.code == 0
+    assert "suspect: S21-12345 looks like an accession number (file name, manifest.json, slide_id)" in dry.out
+    refused = lab.publish(folder, "1.0.0")
+    assert refused.code == 1
+    assert "--pseudonymize" in refused.err
+    code = re.search("--these-ids-are-safe ([0-9a-f]{12})", refused.err)
+    assert code
+    more = write_edition(tmp_path / "more", {"S21-12345": spots[0], "Doe_John": spots[1]})
+    assert "another list" in lab.publish(more, "1.0.0", "--these-ids-are-safe", code[1]).err
+    assert not [r for r in lab.hub.requests[start:] if r.method in ("POST", "PUT")]
+    assert lab.repo_id not in lab.hub.store.repos
+    lab.published(folder, "1.0.0", "--these-ids-are-safe", code[1])
 
 
 def test_files_of_others_among_the_data(lab: Lab, first: Path) -> None:

@@ -74,7 +74,7 @@ def test_commands_of_a_maintainer(release: Path, tmp_path: Path, hub: HubDouble)
             "pack", release, "--out", home / "her2-ihc-40x", "--subset", "--image-size", "8", "--license", "cc-by-4.0"
         )
         assert packed.code == 0, packed.err
-        for name in ("verify", "publish", "versions", "diff"):
+        for name in ("verify", "audit", "publish", "versions", "diff"):
             commands = [shlex.split(line)[1:] for line in COMMANDS if line.startswith(f"her2-ihc-40x {name}")]
             assert commands
             for arguments in commands:
@@ -92,5 +92,7 @@ def test_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zenodo: Zenodo) 
 
 
 def test_no_command_is_left_out() -> None:
-    tested = "make (demo|test)|pip install|her2-ihc-40x (fetch|pack|doctor|plan|build|verify|publish|versions|diff)"
+    tested = (
+        "make (demo|test)|pip install|her2-ihc-40x (fetch|pack|doctor|plan|build|verify|audit|publish|versions|diff)"
+    )
     assert [line for line in COMMANDS if not re.match(tested, line)] == []

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from drawn_slides import SIZE, Cohort, build, contents, draw_cohort, draw_one, rows, write_qupath
+from her2_ihc_40x_builder import parallel, references
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.slides import open_slide
@@ -82,10 +83,11 @@ def test_authors_takes_the_first_of_each_side_and_always_drops(
     one_class: Cohort, reported: Path, tmp_path: Path
 ) -> None:
     result = build(one_class, tmp_path / "out", hue_filter="authors", **OPTIONS)
-    sides = {slide: unit["wsi_side"] for slide, unit in result.manifest.units.items()}
+    units = result.manifest.units
     for side in ("train", "test"):
-        every = sorted(patch_id for patch_id in values(reported) if sides[patch_id.split("-")[0]] == side)
-        assert result.manifest.hue_references[f"{side}/3+"]["patch_ids"] == every[:20]
+        own = [row for row in rows(reported) if units[row["slide_id"]]["wsi_side"] == side]
+        own.sort(key=lambda row: (units[row["slide_id"]]["content_key"], row["y"], row["x"]))
+        assert result.manifest.hue_references[f"{side}/3+"]["patch_ids"] == [row["patch_id"] for row in own[:20]]
     kept = values(tmp_path / "out")
     assert min(kept.values()) > 0.7
     assert len(kept) < len(values(reported))
@@ -129,3 +131,23 @@ def test_a_slide_that_cannot_be_read_gives_no_reference_and_stops_nothing(tmp_pa
     result = build(cohort, tmp_path / "out", hue_filter="report", **OPTIONS)
     assert list(result.plan.quarantined) == ["A"]
     assert {row["slide_id"] for row in rows(tmp_path / "out")} == set("BCD")
+
+
+@pytest.mark.parametrize(("lost", "count"), [("Hue references", 1), ("Measuring hue", 4)])
+def test_what_a_process_was_killed_at_is_said_to_be_missing_and_made_up_for_by_the_next_run(
+    one_class: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, count: int
+) -> None:
+    def run_or_be_killed(function: Any, tasks: Any, **options: Any) -> list[Any]:
+        if options["label"] == lost:
+            return [options["killed"](task) for task in tasks]
+        return parallel.run_tasks(function, tasks, **options)
+
+    build(one_class, tmp_path / "whole", **OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(references, "run_tasks", run_or_be_killed)
+        result = build(one_class, tmp_path / "out", **OPTIONS)
+    assert sum("Hue: a process was killed" in warning for warning in result.plan.warnings) == count
+    assert result.manifest.report["hue_filter"]["inputs"] == ""
+    again = build(one_class, tmp_path / "out", **OPTIONS)
+    assert not any("Hue: a process was killed" in warning for warning in again.plan.warnings)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -25,19 +25,13 @@ def put(drawn: Path, *places: Path) -> None:
         shutil.copyfile(drawn, place)
 
 
-def test_slides_come_by_id_with_the_class_of_the_nearest_folder(drawn: Path, tmp_path: Path) -> None:
+def test_slides_come_by_id(drawn: Path, tmp_path: Path) -> None:
     put(drawn, tmp_path / "class_3+" / "scanner" / "b.svs", tmp_path / "2+" / "c.TIF", tmp_path / "batch" / "a.svs")
     (tmp_path / "2+" / "notes.txt").write_text("not a slide")
     (tmp_path / "2+" / "._c.svs").write_bytes(b"AppleDouble")
     listing = find_slides(tmp_path)
-    assert [(slide.slide_id, slide.label) for slide in listing.slides] == [("a", None), ("b", "3+"), ("c", "2+")]
+    assert [slide.slide_id for slide in listing.slides] == ["a", "b", "c"]
     assert listing.refused == ()
-
-
-def test_the_root_itself_may_be_the_class_folder(drawn: Path, tmp_path: Path) -> None:
-    put(drawn, tmp_path / "0" / "a.svs", tmp_path / "class_2+ISH-" / "b.svs")
-    assert [slide.label for slide in find_slides(tmp_path / "0").slides] == ["0"]
-    assert [slide.label for slide in find_slides(tmp_path / "class_2+ISH-").slides] == ["2+ISH-"]
 
 
 def test_what_is_no_slide_is_refused_by_name(drawn: Path, tmp_path: Path) -> None:

@@ -75,8 +75,50 @@ def test_the_second_of_two_is_told(tmp_path: Path) -> None:
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert "another process" in done.stderr
+        assert f"another process that does, number {os.getpid()} on " in done.stderr
     assert (tmp_path / "out" / "mark").read_text() == "1"
+
+
+CONTENDER = """
+import sys, time
+from pathlib import Path
+from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.staging import staged_folder
+out, inside, done = Path(sys.argv[1]), Path(sys.argv[2]), 0
+end = time.monotonic() + 60
+while done < 15 and time.monotonic() < end:
+    try:
+        with staged_folder(out, overwrite=True, is_ours=lambda folder: True) as tree:
+            inside.open("x").close()
+            (tree / "mark").write_text("whole")
+            inside.unlink()
+        done += 1
+    except OutputError as error:
+        assert "another process" in str(error), error
+sys.exit(done < 15)
+"""
+
+
+def test_of_many_at_once_one_works_and_the_others_are_told(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", CONTENDER, str(tmp_path / "out"), str(tmp_path / "inside")]
+    runs = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "mark").read_text() == "whole"
+
+
+def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from her2_ihc_40x_builder.staging import staged_folder\n"
+        f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert (tmp_path / ".out.partial" / "lock").exists()
+    fill(tmp_path / "out", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_run_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
@@ -88,6 +130,28 @@ def test_a_run_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="--overwrite"):
         fill(tmp_path / "out", "new")
     assert (tmp_path / "out" / "mark").read_text() == "old"
+
+
+def test_what_was_there_is_never_removed_while_nothing_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "out", "old")
+    rename, work = Path.rename, tmp_path / ".out.partial"
+
+    def only_aside(self: Path, target: Path) -> Path:
+        if target != work / "replaced":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", only_aside)
+    with pytest.raises(OutputError, match=r"What was there is in .*replaced, and comes back then"):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (work / "replaced" / "mark").read_text() == "old"
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_kept_work_is_gone_on_with(tmp_path: Path) -> None:

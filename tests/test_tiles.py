@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,6 +61,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(path: Path, engine: Engine, windows: tuple[Box, ...] = WINDOWS) -> list[tuple[Box, bytes]]:
     with open_slide(path) as slide:
         return [(box, window.tobytes()) for box, window in read_windows(slide, windows, engine)]
+
+
+def test_texts_of_the_file_are_not_logged(small: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A description that is no ASCII: tifffile quotes it, and there scanners put names."""
+    path = tmp_path / "described.svs"
+    content = small.read_bytes().replace(b"Aperio Image Library v12.0.15", b"Aperio Image of J\x81ne Smith.15")
+    path.write_bytes(content)
+    caplog.set_level(logging.WARNING, logger="tifffile")
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages.first.imagewidth == 300
+    assert "Smith" in caplog.text
+    caplog.clear()
+    with open_slide(path) as slide:
+        assert why_not_fast(slide) is None
+    assert caplog.text == ""
 
 
 def outcome(path: Path, engine: Engine) -> list[tuple[Box, bytes]] | None:
@@ -257,7 +273,7 @@ def test_absurd_tags_do_not_fool_the_fast_path(plain: Path, tmp_path: Path, tag:
     assert outcome(path, "auto") == outcome(path, "openslide")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_tile_is_an_error_or_openslides_pixels(small: Path, data: st.DataObject) -> None:
 

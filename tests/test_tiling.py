@@ -5,7 +5,7 @@ import math
 
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from her2_ihc_40x_builder.errors import RegionError
@@ -37,7 +37,6 @@ def axis(starts: set[int], start: int, stop: int, patch: int) -> None:
         assert max(gaps) <= patch
 
 
-@settings(deadline=None)
 @given(rectangles())
 def test_windows_of_a_rectangle_cover_it_with_the_fewest_spread_evenly(case: tuple[shapely.Polygon, Size, int]) -> None:
     polygon, size, patch = case
@@ -52,7 +51,6 @@ def test_windows_of_a_rectangle_cover_it_with_the_fewest_spread_evenly(case: tup
     assert union.covers(polygon)
 
 
-@settings(deadline=None)
 @given(rectangles(), st.floats(0.05, 1))
 def test_kept_windows_hold_half_of_themselves_or_most_of_the_region(
     case: tuple[shapely.Polygon, Size, int], share: float
@@ -69,7 +67,6 @@ def test_kept_windows_hold_half_of_themselves_or_most_of_the_region(
     assert kept <= set(every)
 
 
-@settings(deadline=None)
 @given(rectangles(), st.integers(150, 2000))
 def test_grid_windows_lie_on_the_slides_grid(case: tuple[shapely.Polygon, Size, int], stride: int) -> None:
     polygon, size, patch = case

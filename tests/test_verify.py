@@ -83,7 +83,8 @@ def pick(folder: Path, rng: Rng) -> Path:
 
 
 def flip_a_bit(folder: Path, rng: Rng) -> None:
-    path = pick(folder, rng)
+    """Of any file, the card, the manifest and the figures included."""
+    path = rng.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
     data = bytearray(path.read_bytes())
     data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
@@ -149,6 +150,12 @@ def edit_manifest(folder: Path, rng: Rng) -> None:
     (folder / "manifest.json").write_text(json.dumps(content))
 
 
+def edit_what_a_manifest_tells(folder: Path, rng: Rng) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    content[rng.choice(["parameters", "source", "report", "units"])]["added"] = rng.randrange(9)
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
 DAMAGE: list[Callable[[Path, Rng], None]] = [
     flip_a_bit,
     truncate,
@@ -159,14 +166,15 @@ DAMAGE: list[Callable[[Path, Rng], None]] = [
     remove,
     edit_card,
     edit_manifest,
+    edit_what_a_manifest_tells,
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_found(good: Path, tmp_path: Path, damage: Callable[[Path, Rng], None]) -> None:
-    before = {name: sha256 for name, (sha256, _) in contents(good).items()}
-    for seed in range(23):  # 9 kinds: 207 mutations
-        folder = shutil.copytree(good, tmp_path / str(seed))
+def test_damage_is_found(good: Path, shards: Path, tmp_path: Path, damage: Callable[[Path, Rng], None]) -> None:
+    for seed in range(22):  # 10 kinds: 220 mutations
+        folder = shutil.copytree((good, shards)[seed % 2], tmp_path / str(seed))
+        before = {name: sha256 for name, (sha256, _) in contents(folder).items()}
         damage(folder, random.Random(seed))
         if {name: sha256 for name, (sha256, _) in contents(folder).items()} != before:
             assert verify(folder).problems, f"seed {seed}"

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from her2_ihc_40x import __version__
-from her2_ihc_40x_builder.download import FetchError, Patience, RemoteFile
+from her2_ihc_40x_builder.download import RemoteFile
 from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.http_client import FetchError, Patience
 from her2_ihc_40x_builder.zenodo import Present, Progress, decide, fetch_record
 from zenodo_double import PATCH, WSI, Fault, Zenodo, md5, noise
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from her2_ihc_40x_builder.download import FetchError, RemoteFile
+from her2_ihc_40x_builder.download import RemoteFile
+from her2_ihc_40x_builder.http_client import FetchError
 from her2_ihc_40x_builder.zenodo_record import Record
 
 URL = "https://zenodo.org/api/records/15179608"

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -109,8 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(30)
 
 
-@pytest.fixture
-def zenodo() -> Iterator[Zenodo]:
+@contextmanager
+def serving() -> Iterator[Zenodo]:
+    """A server of a record of two files, while the context lasts."""
     state = Zenodo({WSI: noise(300_000, 1), PATCH: noise(200_000, 2)})
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"zenodo": state}))
     server.daemon_threads = True
@@ -118,6 +120,14 @@ def zenodo() -> Iterator[Zenodo]:
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     state.describe()
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield state
-    server.shutdown()
-    server.server_close()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def zenodo() -> Iterator[Zenodo]:
+    with serving() as state:
+        yield state

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,13 +18,15 @@ from .companions import write_companions
 from .cut import CutTask
 from .errors import Her2Error, ImageError, SlideError
 from .hue import HueVerdict, references_to_json
+from .hue_decision import HueDecision, decide_hue
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
 from .manifest import Manifest, count_labels, read_manifest
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .plan import BuildPlan, SlidePlan, plan_build
-from .references import HueDecision, decide_hue
+from .private_names import OpenNames
+from .pseudonyms import sealed
 from .shards import Sides
 from .staging import staged_folder
 from .survey import Survey, survey_slides
@@ -42,6 +45,7 @@ class BuildResult:
         verdicts: of the hue filter, by class, or by split and class.
         reused: slides whose files were there already.
         moved: slides that are on another side of `wsi_split` than in the data set that was replaced.
+        names: what may be told of them.
     """
 
     plan: BuildPlan
@@ -49,6 +53,7 @@ class BuildResult:
     verdicts: Mapping[str, HueVerdict]
     reused: tuple[str, ...]
     moved: tuple[str, ...]
+    names: OpenNames
 
 
 def build_dataset(
@@ -60,6 +65,7 @@ def build_dataset(
     workers: int | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    names: OpenNames | None = None,
 ) -> BuildResult:
     """Cut every slide into patches and write the data set to `out`; a slide in trouble is left out and reported.
 
@@ -74,26 +80,30 @@ def build_dataset(
         workers: cores to use.
         overwrite: replace a data set at `out` that was built with other parameters.
         say: is told what happens.
+        names: `PrivateNames` for pseudonyms in the output, in what is said and in errors; None for names as they are.
 
     Raises:
         Her2Error: nothing can be made: no slide, no region, unreadable tables, or an output that is taken.
     """
     parameters = parameters or BuildParameters()
     workers = workers or default_workers()
-    told = json.loads(json.dumps(parameters.to_json()))
-    target = _stain_target(parameters)
+    names = names or OpenNames()
+    with names.telling():
+        told = _told(parameters, names)
+        target = _stain_target(parameters)
     earlier = _earlier(out)
     same = earlier is not None and earlier.parameters == told
     with (
         staged_folder(out, overwrite=overwrite or same, is_ours=_is_built, keep=True) as tree,
         Processes(workers) as processes,
+        names.telling(),
     ):
         journal = tree.parent / "units"
         earlier_units = published(earlier, out) if earlier else ()
         candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]
-        plan = plan_build(inputs, parameters)
+        plan = names.renamed(plan_build(inputs, parameters, processes, key=names.key))
         entries = {one.unit: one.entry for one in reversed(candidates)}
-        plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes))
+        plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes), names)
         hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, processes)
         tasks = [
             UnitTask(_cut_task(slide, tree, surveys[slide.slide_id], hue, target, parameters), survey, journal)
@@ -102,13 +112,23 @@ def build_dataset(
         ]
         made = adopt(candidates, {task.unit: task.inputs for task in tasks}, tree)
         reused = tuple(sorted(made))
-        failed = _make([task for task in tasks if task.unit not in made], made, processes, say)
-        plan = replace(plan, quarantined=dict(sorted({**plan.quarantined, **failed}.items())))
+        failed = _make([task for task in tasks if task.unit not in made], made, processes, say, names)
+        quarantined = dict(sorted({**plan.quarantined, **failed}.items()))
+        plan = replace(plan, quarantined=quarantined, warnings=plan.warnings + hue.warnings)
         manifest = _manifest(plan, made, hue, told, licence)
         _check_not_empty(inputs, plan, manifest)
         _drop_strangers(tree, manifest)
         manifest = write_companions(tree, manifest)
-    return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest))
+    return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest), names)
+
+
+def _told(parameters: BuildParameters, names: OpenNames) -> dict[str, Any]:
+    """What the manifest says of the parameters, as it is when it is read again."""
+    told = parameters.to_json() | {"pseudonyms": names.key.id if names.key else None}
+    if told["stain_reference"] is not None:
+        told["stain_reference"] = sealed(told["stain_reference"], names.key)
+    content: dict[str, Any] = json.loads(json.dumps(told))
+    return content
 
 
 def _earlier(out: Path) -> Manifest | None:
@@ -127,10 +147,12 @@ def _is_built(folder: Path) -> bool:
 # --- Slide by slide -----------------------------------------------------------------------------------------------
 
 
-def _look(plan: BuildPlan, found: Mapping[str, Survey | Her2Error]) -> tuple[BuildPlan, dict[str, Survey]]:
+def _look(
+    plan: BuildPlan, found: Mapping[str, Survey | Her2Error], names: OpenNames
+) -> tuple[BuildPlan, dict[str, Survey]]:
     """Divide what was seen into slides to go on with and slides in trouble."""
     surveys = {slide: survey for slide, survey in found.items() if isinstance(survey, Survey)}
-    errors = {slide: error for slide, error in found.items() if isinstance(error, Her2Error)}
+    errors = {slide: names.told(slide, error) for slide, error in found.items() if isinstance(error, Her2Error)}
     warnings = tuple(
         f"Slide {slide.slide_id}: no white point ({survey.reason}): its patches are not scaled, and their tissue is "
         "unknown. Give --white R,G,B."
@@ -180,27 +202,34 @@ def _cut_task(
 
 
 def _make(
-    tasks: Sequence[UnitTask], made: dict[str, Finished], workers: Processes, say: Callable[[str], None]
+    tasks: Sequence[UnitTask],
+    made: dict[str, Finished],
+    workers: Processes,
+    say: Callable[[str], None],
+    names: OpenNames,
 ) -> dict[str, Her2Error]:
     """Cut slides and add them to `made`; returns the errors of the others."""
+    failed: dict[str, Her2Error] = {}
+
+    def done(task: UnitTask, result: Finished | Her2Error) -> None:
+        if isinstance(result, Her2Error):
+            result = failed[task.unit] = names.told(task.unit, result)
+        else:
+            made[task.unit] = result
+        say(_line(task.cut.slide, result))
+
     # Cores that slides leave over work within a slide.
     threads = max(1, workers.count // max(1, len(tasks)))
-    results = run_tasks(
+    run_tasks(
         make_unit,
         [replace(task, cut=replace(task.cut, threads=threads)) for task in tasks],
         workers=workers,
         label="Cutting",
         unit="window",
         weight=lambda task: len(task.cut.slide.patches),
-        done=lambda task, result: say(_line(task.cut.slide, result)),
+        done=done,
         killed=unit_killed,
     )
-    failed = {}
-    for task, result in zip(tasks, results, strict=True):
-        if isinstance(result, Her2Error):
-            failed[task.unit] = result
-        else:
-            made[task.unit] = result
     return failed
 
 

@@ -139,9 +139,18 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "slides_published": str(sum(SLIDES.values())),
         "regions_published": f"{sum(REGIONS.values()):,}",
         "record": f", version {record['version']}" if record.get("version") else "",
+        **_naming(manifest.parameters.get("pseudonyms")),
     }
     texts = _read_yaml(f"{manifest.source['kind']}.yaml")
     return {**facts, **{name: Template(text).substitute(facts) for name, text in texts.items()}}
+
+
+def _naming(key_id: str | None) -> dict[str, str]:
+    """What ids are, where the data set was built from slides."""
+    if key_id is None:
+        return {"slide_named": "its file's name", "ids_said": "Slide and case ids are as they were given."}
+    said = f"Slide, case and region ids are pseudonyms (HMAC-SHA-256 with a secret key, whose id is `{key_id}`)."
+    return {"slide_named": "a keyed pseudonym of its file's name", "ids_said": said}
 
 
 def _errata() -> str:

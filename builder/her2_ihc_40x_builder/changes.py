@@ -13,6 +13,7 @@ from her2_ihc_40x import CLASSES, CONFIGS, SPLITS
 
 from .errors import Her2Error
 from .manifest import FILE_NAME, Manifest
+from .verify import COMPANION
 
 #: The Hub keeps no larger file outside LFS, where a file's id is git's and not its sha256.
 MAX_REGULAR_BYTES = 10 << 20
@@ -160,13 +161,19 @@ def compare_files(
         previous: the revision's manifest: only what it lists is ever deleted.
     """
     paths = {file.path for file in local}
-    earlier = {shard.path for shard in previous.shards} if previous else set()
+    earlier = _published_paths(previous) if previous else set()
     return FileChanges(
         add=tuple(file for file in local if file.path not in remote),
         change=tuple(file for file in local if file.path in remote and not _is_same(file, remote[file.path])),
         delete=tuple(sorted((earlier & set(remote)) - paths)),
         foreign=tuple(sorted(path for path in set(remote) - paths - earlier if path.startswith("data/"))),
     )
+
+
+def _published_paths(manifest: Manifest) -> set[str]:
+    """What a version holds by its manifest; a name that no companion can have is not believed."""
+    companions = {companion.path for companion in manifest.companions if COMPANION.fullmatch(str(companion.path))}
+    return companions | {shard.path for shard in manifest.shards}
 
 
 def _is_same(local: LocalFile, remote: RemoteFile) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -104,7 +105,7 @@ def draw_strips(groups: Mapping[str, Sequence[float]], colours: Mapping[str, Col
         top = _MARGIN + _ROW + row * height
         chart.text(_MARGIN, top + height / 2 - _ROW / 2, title)
         if group:
-            middle = scale(sorted(group)[len(group) // 2])
+            middle = scale(median(group))
             chart.box(middle - 1, top + 8, middle + 2, top + height - 8, _INK)
         for at, value in enumerate(group):
             # Spread over the row by the golden ratio, which never lines dots up.

@@ -16,8 +16,9 @@ from .contents import measure_leak, read_rows
 from .errors import Her2Error, OutputError
 from .figures import FOLDER, draw_figures
 from .manifest import Companion, Manifest, read_manifest
+from .staging import link_or_copy, sync_folder
 
-_PARTIAL = ".partial"
+_PARTIAL, _OLD = ".partial", ".old"
 
 
 def write_companions(folder: Path, described: Manifest) -> Manifest:
@@ -93,21 +94,38 @@ def _render(folder: Path, described: Manifest) -> dict[str, bytes]:
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put every file on the disk beside its place, then rename each, in their order: the last one is the manifest."""
-    partials: list[tuple[Path, Path]] = []
+    """Put every file on the disk beside its place, then rename all in order, or none: the last is the manifest."""
+    places = [folder / path for path in files]
     try:
-        for path, data in files.items():
-            target = folder / path
-            target.parent.mkdir(exist_ok=True)
-            partials.append((target.with_name(f".{target.name}{_PARTIAL}"), target))
+        for place, data in zip(places, files.values(), strict=True):
+            place.parent.mkdir(exist_ok=True)
             # Made anew: what is there under that name may be a link or a pipe.
-            partials[-1][0].unlink(missing_ok=True)
-            with partials[-1][0].open("xb") as file:
+            _beside(place, _PARTIAL).unlink(missing_ok=True)
+            with _beside(place, _PARTIAL).open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        for partial, target in partials:
-            partial.replace(target)
+            if place.exists():
+                link_or_copy(place, _beside(place, _OLD))
+        renamed = []
+        try:
+            for place in places:
+                _beside(place, _PARTIAL).replace(place)
+                renamed.append(place)
+            for parent in sorted({place.parent for place in places}):
+                sync_folder(parent)
+        except OSError:
+            for place in renamed:
+                if _beside(place, _OLD).exists():
+                    _beside(place, _OLD).replace(place)
+                else:
+                    place.unlink()
+            raise
     finally:
-        for partial, _ in partials:
-            partial.unlink(missing_ok=True)
+        for place in places:
+            for suffix in (_PARTIAL, _OLD):
+                _beside(place, suffix).unlink(missing_ok=True)
+
+
+def _beside(place: Path, suffix: str) -> Path:
+    return place.with_name(f".{place.name}{suffix}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,12 +42,22 @@ def dab_density(patch: Rgb, white: White) -> DabDensity:
         ImageError: the patch is no RGB image.
     """
     check_rgb(patch, "patch")
-    red, green, blue = _tables(white)
     # A ninth of the pixels: the figures move in the third decimal. Three shares no factor with the 8 of JPEG's blocks,
     # so that the sample favours no place in a block.
     sample = patch[::3, ::3]
-    density = red[sample[..., 0]] + green[sample[..., 1]] + blue[sample[..., 2]]
-    return DabDensity(float(density.mean(dtype=np.float64)), float(np.percentile(density, 99)))
+    density = np.zeros(sample.shape[:2], np.float32)
+    for channel, table in enumerate(_tables(white)):
+        density += cv2.LUT(np.ascontiguousarray(sample[..., channel]), table[None])
+    return DabDensity(float(density.mean(dtype=np.float64)), _percentile(density, 0.99))
+
+
+def _percentile(values: NDArray[np.float32], share: float) -> float:
+    """What `numpy.percentile` gives, in a fifth of the time: numpy sorts with the processor's vectors."""
+    ordered = np.sort(values, axis=None)
+    place = share * (ordered.size - 1)
+    low = int(place)
+    below, above = (float(value) for value in ordered[[low, min(low + 1, ordered.size - 1)]])
+    return below + (place - low) * (above - below)
 
 
 def _tables(white: White) -> NDArray[np.float32]:

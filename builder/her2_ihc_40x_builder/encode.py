@@ -100,9 +100,8 @@ def _png(patch: Rgb) -> bytes:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     # 8 bits a sample, colour type 2 (RGB), deflate, adaptive filters, not interlaced
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", _deflate(filtered.data)) + _chunk(b"IEND", b"")
-    )
+    chunks = ((b"IHDR", header), (b"IDAT", _deflate(filtered.data)), (b"IEND", b""))
+    return b"".join((b"\x89PNG\r\n\x1a\n", *(part for kind, data in chunks for part in _chunk(kind, data))))
 
 
 def _deflate(data: memoryview) -> bytes:
@@ -113,8 +112,8 @@ def _deflate(data: memoryview) -> bytes:
     return bytes(isal_zlib.compress(data, 1))
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+def _chunk(kind: bytes, data: bytes) -> tuple[bytes, ...]:
+    return struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
 def _webp(patch: Rgb) -> bytes:

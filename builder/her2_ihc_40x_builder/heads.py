@@ -25,7 +25,7 @@ HELD = 4
 
 
 class HeldSlides:
-    """Slides that are held open, a few at a time; a context manager.
+    """Slides that are held open, a few at a time; a context manager. A copy in another process opens its own.
 
     Args:
         count: how many.
@@ -34,6 +34,9 @@ class HeldSlides:
     def __init__(self, count: int = HELD) -> None:
         self._count = count
         self._open: OrderedDict[Path, Slide] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[HeldSlides], tuple[int]]:
+        return HeldSlides, (self._count,)
 
     def __enter__(self) -> HeldSlides:
         return self

@@ -17,6 +17,8 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Hf
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
+from her2_ihc_40x import ReleaseError
+
 from .changes import LocalFile, RemoteFile
 from .errors import Her2Error
 from .manifest import FILE_NAME, Manifest, read_manifest
@@ -26,6 +28,8 @@ from .shards import SCHEMA, Shard
 MAX_MANIFEST_BYTES = 64 << 20
 _KIND = "dataset"
 _AGAIN = "Run it again: what has arrived is not sent again."
+_LOG_IN = "Log in with `hf auth login`, or give HF_TOKEN, as one who may write there."
+_REMEDIES = {401: _LOG_IN, 403: _LOG_IN, 404: "Check the name or number."}
 _THREADS = 4
 _CHUNK = 8 << 20
 # The HTTP client's own base error, whichever client this version of huggingface_hub uses.
@@ -54,13 +58,14 @@ def talking(subject: str) -> Iterator[None]:
         raise HubError(subject, "a branch, tag or commit", "none", "See `her2-ihc-40x versions`.") from None
     except _FAILURES as error:
         # The chain is cut: a cause may hold a signed address.
-        raise HubError(subject, "an answer of the Hub", _plain(error), _AGAIN) from None
+        status = _status(error) if isinstance(error, HfHubHTTPError) else None
+        raise HubError(subject, "an answer of the Hub", _plain(error), _REMEDIES.get(status or 0, _AGAIN)) from None
 
 
 def _plain(error: BaseException) -> str:
     status = f"HTTP {_status(error)}" if isinstance(error, HfHubHTTPError) else None
     parts = (status, getattr(error, "server_message", None), error, error.__cause__)
-    told = [_first_line(part).rstrip(":") for part in parts]
+    told = dict.fromkeys(_first_line(part).rstrip(":.") for part in parts)
     text = "; ".join(line for line in told if line) or type(error).__name__
     return re.sub(r"hf_\w+", "hf_...", re.sub(r"\?\S+", "", text))[:500]
 
@@ -92,8 +97,7 @@ def read_snapshot(repo: str, revision: str | None = None, *, files_only: bool = 
         files_only: leave the manifest: nothing is read that a stranger may have written.
 
     Raises:
-        ReleaseError: its manifest is damaged.
-        HubError: there is no such repo or revision, or no answer.
+        HubError: there is no such repo or revision, its manifest is damaged, or no answer.
     """
     with talking(f"{repo}@{revision or 'main'}"):
         api = HfApi()
@@ -114,7 +118,11 @@ def _read_manifest(repo: str, commit: str, files: Mapping[str, RemoteFile]) -> M
     if files[FILE_NAME].size > MAX_MANIFEST_BYTES:
         found = f"{files[FILE_NAME].size} bytes"
         raise HubError(f"{repo}@{commit}", f"a manifest of at most {MAX_MANIFEST_BYTES} bytes", found, "Look at it.")
-    return read_manifest(Path(hf_hub_download(repo, FILE_NAME, repo_type=_KIND, revision=commit)).parent)
+    try:
+        return read_manifest(Path(hf_hub_download(repo, FILE_NAME, repo_type=_KIND, revision=commit)).parent)
+    except ReleaseError as error:
+        remedy = f"Put {FILE_NAME} of the last version back on the Hub, then run it again."
+        raise HubError(f"{FILE_NAME} of {repo}@{commit[:8]}", error.expected, error.found, remedy) from None
 
 
 def exists(repo: str) -> bool:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from .manifest import Manifest
 from .shards import Shard, file_stem
+from .staging import link_or_copy
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def adopt(candidates: Iterable[Finished], inputs: Mapping[str, str], tree: Path)
             continue
         if one.root != tree:
             for shard in one.shards:
-                _link(one.root / shard.path, tree / shard.path)
+                link_or_copy(one.root / shard.path, tree / shard.path)
         adopted[one.unit] = one
     return adopted
 
@@ -103,15 +103,3 @@ def _is_whole(path: Path, shard: Shard) -> bool:
     except OSError:
         return False
     return digest.hexdigest() == shard.sha256
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for the same bytes, which nobody writes to again; a copy where the file system has no links."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-        with target.open("rb") as file:
-            os.fsync(file.fileno())

@@ -118,7 +118,8 @@ def folder_label(slide: Path, root: Path, label_map: Mapping[str, str] | None = 
     """Return the class that the folders of a slide spell, None if none does.
 
     Every folder between `root` and the slide is read as by `parse_label`; names that spell no class ("WSI", "batch 7")
-    say nothing. `root` and what is above it say nothing either: a project's folder may well be called "2".
+    say nothing. So is `root` itself (`WSI/3+`), unless its name is a bare number: a project's folder may well be called
+    "2". What is above it says nothing.
 
     Args:
         slide: the slide's file, under `root`.
@@ -129,7 +130,8 @@ def folder_label(slide: Path, root: Path, label_map: Mapping[str, str] | None = 
         LabelError: two of the folders disagree.
         ValueError: the slide is not under `root`.
     """
-    folders = slide.relative_to(root).parts[:-1]
+    name = root.resolve().name
+    folders = [*([] if name.isdigit() else [name]), *slide.relative_to(root).parts[:-1]]
     read = [(folder, _class_of(folder, label_map)) for folder in folders]
     claims = [Claim(label, f"folder {folder}") for folder, label in read if label is not None]
     agree(f"slide {slide.name}", "label", claims)

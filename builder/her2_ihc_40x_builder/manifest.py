@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,7 +86,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of the file: sorted keys, two spaces, a newline at the end."""
-        content = {
+        content: dict[str, Any] = {
             "format": MANIFEST_FORMAT,
             "format_version": MANIFEST_VERSION,
             "made_by": {"her2-ihc-40x": __version__},
@@ -99,6 +100,7 @@ class Manifest:
             "report": self.report,
             "hue_references": self.hue_references,
         }
+        content["sha256"] = checksum(content)
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -170,6 +172,12 @@ def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
     if not isinstance(mapping, dict):
         raise ValueError(f"{type(mapping).__name__} in place of a mapping")
     return mapping.items()
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """The sha256 of all that a manifest says but for itself: one that was edited or damaged is known by it."""
+    told = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def is_ours(folder: Path) -> bool:

@@ -50,6 +50,16 @@ class Crop:
         """Return the crop `factor` times as large."""
         return self.fitted(max(1, round(self.width * factor)), max(1, round(self.height * factor)))
 
+    def softened(self, sigma: float) -> Crop:
+        """Return the crop blurred by `sigma` pixels, less what lies under alpha 0 and is blurred into the others."""
+        if self.mask is None:
+            return Crop(self.name, cv2.GaussianBlur(self.gray, (0, 0), sigma).astype(np.uint8))
+        weight = self.mask.astype(np.float32)
+        share = cv2.GaussianBlur(weight, (0, 0), sigma)
+        gray = cv2.GaussianBlur(self.gray * weight, (0, 0), sigma) / np.maximum(share, 1e-6)
+        inner = self.mask & (share > 0.8)
+        return Crop(self.name, np.clip(gray, 0, 255).astype(np.uint8), inner if inner.any() else self.mask)
+
     def part(self, x: int, y: int, width: int, height: int) -> Crop:
         """Return the part of the crop whose top left is (x, y)."""
         mask = None if self.mask is None else self.mask[y : y + height, x : x + width]

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing.context import BaseContext
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from tqdm.auto import tqdm
 
 from .errors import OutputError
+
+#: What the workers of a build import.
+_PRELOADED = ("her2_ihc_40x_builder.unit", "her2_ihc_40x_builder.locate")
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -64,9 +68,7 @@ class Processes:
         try:
             return self._idle.get_nowait()
         except Empty:
-            # Spawned, not forked: a fork copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
-            context = multiprocessing.get_context("spawn")
-            return ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+            return ProcessPoolExecutor(1, mp_context=_context(), initializer=_end_with_parent)
 
 
 def run_tasks(
@@ -86,19 +88,19 @@ def run_tasks(
     Args:
         function: at the top level of a module, so that a worker can import it.
         tasks: picklable.
-        workers: how many processes, or those to use; 1 runs here, without any, and so does a single task unless
-            `killed` is given.
+        workers: how many processes, or those to use. Without `killed` one process, or one task, is none: it runs here.
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
         done: is told each result as it comes.
         threads: whether to run on threads instead: for work that waits, or that leaves Python (hashing).
         killed: gives the result of a task whose process is killed from outside (for want of memory, or by a fault in a
-            C library) twice, the second time with no other beside it; None makes the first an error.
+            C library), or that finds no memory, twice, the second time with no other beside it; None makes the first
+            an error.
 
     Raises:
         Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside, and there is no `killed`.
+        OutputError: a worker was killed from outside or found no memory, and there is no `killed`.
     """
     with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
         results: dict[int, Result] = {}
@@ -109,9 +111,12 @@ def run_tasks(
             done(tasks[position], result)
 
         processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
-        if processes.count <= 1 or (len(tasks) <= 1 and killed is None):
+        if killed is None and min(processes.count, len(tasks)) <= 1:
             for position, task in enumerate(tasks):
-                finish(position, function(task))
+                try:
+                    finish(position, function(task))
+                except MemoryError as error:
+                    raise _cut_short(label, error) from error
             return [results[position] for position in range(len(tasks))]
         call = function if threads else processes.caller(function)
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
@@ -121,23 +126,36 @@ def run_tasks(
         for position in _as_done(futures):
             try:
                 finish(position, futures[position].result())
-            except BrokenProcessPool as error:
+            except (BrokenProcessPool, MemoryError) as error:
                 if killed is None:
-                    raise OutputError(
-                        label,
-                        "workers that run to their end",
-                        "one that was killed",
-                        "Give fewer --workers: it may have run out of memory.",
-                    ) from error
+                    raise _cut_short(label, error) from error
                 victims.append(position)
         for position in sorted(victims):
             try:
                 finish(position, call(tasks[position]))
-            except BrokenProcessPool:
+            except (BrokenProcessPool, MemoryError):
                 if killed is None:
                     raise
                 finish(position, killed(tasks[position]))
         return [results[position] for position in range(len(tasks))]
+
+
+def _cut_short(label: str, error: BaseException) -> OutputError:
+    found = "one that found no memory" if isinstance(error, MemoryError) else "one that was killed"
+    remedy = "Give fewer --workers: it may have run out of memory."
+    return OutputError(label, "workers that run to their end", found, remedy)
+
+
+def _context() -> BaseContext:
+    """Not a fork of this process: that copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
+
+    A fork of one that has done nothing but import is free of that, and of seconds of imports in each worker.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", *_PRELOADED])
+    return context
 
 
 def _end_with_parent() -> None:

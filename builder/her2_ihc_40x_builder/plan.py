@@ -14,7 +14,9 @@ from .heads import HeldSlides, SlideHead, read_heads
 from .labels import LabelTable, read_labels
 from .manifest import read_manifest
 from .overlap import leaking
+from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
+from .pseudonyms import Key, sealed
 from .regions import Region, RegionOptions, RegionSet, read_regions
 from .scale import warn_of_spread
 from .slide_files import find_slides
@@ -57,6 +59,7 @@ class SlidePlan:
         wsi_side: its side in `wsi_split`.
         regions: in the order of their ids.
         patches: by region, y, x.
+        key: what seals fingerprints of the file before they are published; None to publish them as they are.
     """
 
     slide_id: str
@@ -70,6 +73,11 @@ class SlidePlan:
     wsi_side: Side
     regions: tuple[Region, ...]
     patches: tuple[PlannedPatch, ...]
+    key: Key | None = None
+
+    def sealed(self, fingerprint: str) -> str:
+        """A fingerprint of the file as it may be published."""
+        return sealed(fingerprint, self.key)
 
     def patch_id(self, box: Box) -> str:
         """The id of the patch at a window."""
@@ -96,11 +104,19 @@ class BuildPlan:
     warnings: tuple[str, ...]
 
 
-def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
+def plan_build(
+    inputs: BuildInputs, parameters: BuildParameters, workers: Processes | None = None, *, key: Key | None = None
+) -> BuildPlan:
     """Read slides' heads, labels and regions, and decide windows and sides.
 
     One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else no
     pixel is read.
+
+    Args:
+        inputs: where to read.
+        parameters: how patches are made.
+        workers: that place crops; None places them here.
+        key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
         SlideError: no folder of slides, two slides of one id or content.
@@ -110,11 +126,11 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
     """
     table = read_labels(inputs.labels, inputs.label_map) if inputs.labels else LabelTable({})
     given = read_splits(inputs.splits) if inputs.splits else GivenSides({}, {})
-    kept = previous_sides(inputs.previous) if inputs.previous else None
+    kept = previous_sides(inputs.previous, key) if inputs.previous else None
     listing = find_slides(inputs.slides)
     with HeldSlides() as held:
         found = read_heads(listing, table, inputs, parameters, held)
-        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y))
+        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y), workers)
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])
@@ -132,7 +148,7 @@ def plan_build(inputs: BuildInputs, parameters: BuildParameters) -> BuildPlan:
     in_split = [head for head in found.heads if head.slide_id in quarantined or windows[head.slide_id].windows]
     if given.wsi:  # which need not name a slide that is in trouble
         in_split = [head for head in in_split if head.slide_id not in quarantined or head.slide_id in given.wsi]
-    sides = _sides(in_split, given, kept, parameters)
+    sides = _sides(in_split, given, None if kept is None else _unsealed(kept, found.heads, key), parameters)
     warnings += sides.warnings
     slides = tuple(
         _plan_slide(head, windows[head.slide_id], sides.sides[head.content_key], given, parameters)
@@ -187,17 +203,23 @@ def _sides(
     return wsi_sides(split, parameters.test_fraction, parameters.seed, kept)
 
 
-def previous_sides(folder: Path) -> dict[str, Side]:
-    """Content key -> side of an earlier data set.
+def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
+    """Content key, sealed if there is a key -> side of an earlier data set.
 
     Raises:
-        ReleaseError: the folder is none of ours, or was not built from slides.
+        ReleaseError: the folder is none of ours, was not built from slides, or its slides go by names of another key.
     """
     manifest = read_manifest(folder)
     if manifest.source.get("kind") != "slides":
         raise ReleaseError(
             str(folder), "a data set built from slides", str(manifest.source.get("kind")), "Give another --previous."
         )
+    made_with, wanted = manifest.parameters.get("pseudonyms"), key.id if key else None
+    if made_with != wanted:
+        expected, found = (
+            f"pseudonyms of key {one}" if one else "slides by their names" for one in (wanted, made_with)
+        )
+        raise ReleaseError(str(folder), expected, found, "Give both builds the same --pseudonymize.")
     sides: dict[str, Side] = {}
     for unit, entry in manifest.units.items():
         key, side = entry.get("content_key"), entry.get("wsi_side")
@@ -205,6 +227,11 @@ def previous_sides(folder: Path) -> dict[str, Side]:
             raise ReleaseError(f"{folder}, unit {unit}", "a content key and a side", "none", "Give another --previous.")
         sides[key] = "train" if side == "train" else "test"
     return sides
+
+
+def _unsealed(sides: Mapping[str, Side], heads: Sequence[SlideHead], key: Key | None) -> dict[str, Side]:
+    marks = {head.content_key: sealed(head.content_key, key) for head in heads}
+    return {content_key: sides[mark] for content_key, mark in marks.items() if mark in sides}
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from .changes import (
 )
 from .loadcheck import check_loading
 from .manifest import Manifest
+from .published_ids import SuspectId, review_code, suspect_ids
 from .verify import verify_folder
 
 # Pull requests that are looked at for one of an interrupted run.
@@ -46,6 +47,7 @@ class VersionPlan:
         last: the newest version there is.
         changes: between `head` and the folder.
         tagged: whether the version is there already, with these very files.
+        suspects: ids that look identifying.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class VersionPlan:
     last: Version | None
     changes: FileChanges
     tagged: bool = False
+    suspects: tuple[SuspectId, ...] = ()
 
     @property
     def bytes_to_send(self) -> int:
@@ -100,9 +103,11 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise PublishError(repo, "a repo as namespace/name", repr(repo), "Give --repo NAMESPACE/her2-ihc-40x.")
     manifest, files = _checked_folder(folder, workers)
+    suspects = suspect_ids(folder, manifest)
     tags = hub.read_tags(repo) if hub.exists(repo) else None
     if tags is None:
-        return VersionPlan(folder, repo, version, manifest, files, None, None, compare_files(files, {}, None))
+        new = compare_files(files, {}, None)
+        return VersionPlan(folder, repo, version, manifest, files, None, None, new, suspects=suspects)
     last = max(versions_among(tags), default=None)
     if version.tag in tags:
         head = hub.read_snapshot(repo, tags[version.tag])
@@ -110,16 +115,21 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
         if changes or changes.foreign:
             remedy = "A tag is never moved. Give a newer version."
             raise PublishError(f"{version.tag} of {repo}", "no such tag", "one with other files", remedy)
-        return VersionPlan(folder, repo, version, manifest, files, head, last, changes, tagged=True)
+        return VersionPlan(folder, repo, version, manifest, files, head, last, changes, tagged=True, suspects=suspects)
     head = hub.read_snapshot(repo)
     _check_follows(version, last, tags, repo, manifest, files)
-    return VersionPlan(
-        folder, repo, version, manifest, files, head, last, compare_files(files, head.files, head.manifest)
-    )
+    changes = compare_files(files, head.files, head.manifest)
+    return VersionPlan(folder, repo, version, manifest, files, head, last, changes, suspects=suspects)
 
 
 def publish_version(
-    plan: VersionPlan, *, may_share: bool, private: bool = False, deep: bool = False, pull_request: bool = False
+    plan: VersionPlan,
+    *,
+    may_share: bool,
+    safe_ids: str | None = None,
+    private: bool = False,
+    deep: bool = False,
+    pull_request: bool = False,
 ) -> Published:
     """Send what changed in one commit, check what the Hub then holds, and tag it.
 
@@ -128,6 +138,7 @@ def publish_version(
     Args:
         plan: from `plan_version`, of a moment ago.
         may_share: the publisher's word that consent and licence allow it.
+        safe_ids: the publisher's word that the plan's suspects identify nobody: the code of just this list.
         private: make a new repo private; one that is there must be.
         deep: download and hash every file before the tag.
         pull_request: open a pull request instead, and do not tag.
@@ -144,6 +155,7 @@ def publish_version(
             "none",
             "Ask those who answer for the slides; then give --i-may-share-this.",
         )
+    _check_ids(plan, safe_ids)
     head, changes = plan.head, plan.changes
     if head is None:
         hub.create_repo(plan.repo, private=private)
@@ -212,6 +224,19 @@ def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[
     return verified.manifest, tuple(local_files(folder, verified.manifest, verified.companions))
 
 
+def _check_ids(plan: VersionPlan, safe_ids: str | None) -> None:
+    if not plan.suspects or safe_ids == review_code(plan.suspects):
+        return
+    stale = " (the code given is of another list)" if safe_ids else ""
+    raise PublishError(
+        str(plan.folder),
+        "ids that identify nobody",
+        f"{len(plan.suspects)} that may{stale}, first: {plan.suspects[0]}",
+        "Build with --pseudonymize KEYFILE. If you know that each id listed is harmless, give "
+        f"--these-ids-are-safe {review_code(plan.suspects)}, which holds for this list alone.",
+    )
+
+
 def _check_follows(
     version: Version,
     last: Version | None,
@@ -259,7 +284,7 @@ def _check_stored(plan: VersionPlan, commit: str, *, deep: bool) -> None:
     changes = compare_files(plan.files, stored.files, plan.manifest)
     if changes or changes.foreign:
         first = min([file.path for file in changes.send] + [*changes.delete, *changes.foreign])
-        remedy = "It was not tagged. Leave the folder alone while it is published, and run it again."
+        remedy = "It was not tagged. Somebody changed the folder or what was merged: publish the folder again."
         raise hub.HubError(f"{plan.repo}@{commit[:8]}", "the folder's files", f"a difference at {first}", remedy)
     hub.stream_rows(plan.repo, commit, plan.manifest.shards)
     shards = {shard.path for shard in plan.manifest.shards}

@@ -14,12 +14,12 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageDraw
 
 from .build import BuildResult
-from .errors import Her2Error, OutputError
+from .errors import Her2Error
 from .manifest import Manifest
 from .parallel import run_tasks
 from .plan import SlidePlan
 from .slides import open_slide
-from .staging import staged_folder, write_text
+from .staging import check_beside, staged_folder, write_text
 from .summary import build_summary
 
 MARK = "index.html"
@@ -34,12 +34,7 @@ def check_place(folder: Path, out: Path) -> None:
     Raises:
         OutputError: it is in the data set, which is published, or taken by something else.
     """
-    place, data = folder.resolve(), out.resolve()
-    if place == data or data in place.parents or place in data.parents:
-        raise OutputError(str(folder), "a place beside the data set", f"{out}", "Give another --report.")
-    if folder.exists() and not (folder.is_dir() and (_is_report(folder) or not any(folder.iterdir()))):
-        expected, found = "nothing, or an earlier report", "something that this tool did not make"
-        raise OutputError(str(folder), expected, found, "Give another --report.")
+    check_beside(folder, out, is_ours=_is_report)
 
 
 def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) -> None:
@@ -49,14 +44,18 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
         OutputError: the folder is taken by something else, or cannot be written.
     """
     check_place(folder, out)
-    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree:
+    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree, result.names.telling():
         kept = _kept_windows(out, result.manifest)
         overlays = [
             _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
             for number, slide in enumerate(result.plan.slides)
         ]
         failed = run_tasks(_draw_overlay, overlays, workers=workers, label="Overlays", unit="slide", threads=True)
-        notes = {overlay.slide.slide_id: error for overlay, error in zip(overlays, failed, strict=True) if error}
+        notes = {
+            overlay.slide.slide_id: str(result.names.told(overlay.slide.slide_id, error))
+            for overlay, error in zip(overlays, failed, strict=True)
+            if error
+        }
         write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
         write_text(tree / MARK, _page(result, overlays, notes))
 
@@ -126,7 +125,7 @@ def _kept_windows(out: Path, manifest: Manifest) -> dict[str, list[tuple[int, in
     return kept
 
 
-def _draw_overlay(overlay: _Overlay) -> str | None:
+def _draw_overlay(overlay: _Overlay) -> Her2Error | None:
     """Draw a slide's thumbnail with its regions and windows; returns why not, if it cannot be read."""
     try:
         with open_slide(overlay.slide.path) as slide:
@@ -134,7 +133,7 @@ def _draw_overlay(overlay: _Overlay) -> str | None:
             sides = [max(level.size.width, level.size.height) for level in slide.levels]
             thumbnail = slide.thumbnail(next((side for side in sides if _SHORTEST <= side <= _LONGEST), _LONGEST))
     except Her2Error as error:
-        return str(error)
+        return error
     image = Image.fromarray(thumbnail)
     canvas = ImageDraw.Draw(image)
     scale = image.width / overlay.slide.size.width

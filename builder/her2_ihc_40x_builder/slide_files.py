@@ -1,4 +1,4 @@
-"""The slides of a folder: which files they are, what they are called, and the class that their folder names."""
+"""The slides of a folder: which files they are, and what they are called."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ SLIDE_SUFFIXES = frozenset(
 )
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CLASS_FOLDER = re.compile(r"(?:class_(?P<named>.+)|(?P<plain>0|1\+|2\+|3\+))", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,10 @@ class SlideFile:
     Attributes:
         slide_id: the file's name without its suffix.
         path: the file.
-        label: the class its folder names, as written (`3+` for `3+/` and for `class_3+/`), or None.
     """
 
     slide_id: str
     path: Path
-    label: str | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def find_slides(root: Path) -> SlideListing:
     files are left out. Links to outside of `root` are refused; folders that are links are not entered.
 
     Args:
-        root: the folder; its own name may be the class, as in `WSI/3+`.
+        root: the folder.
 
     Raises:
         SlideError: no such folder, or two slides of one id.
@@ -70,7 +67,7 @@ def find_slides(root: Path) -> SlideListing:
         if problem:
             refused.append(problem)
         else:
-            found = SlideFile(path.stem, path, _folder_label(root, path))
+            found = SlideFile(path.stem, path)
             earlier = slides.setdefault(found.slide_id, found)
             if earlier is not found:
                 raise SlideError(
@@ -115,14 +112,4 @@ def _problem(root: Path, path: Path) -> SlideError | None:
             "an unknown or damaged file",
             "Copy it again from the scanner; if it is no slide, move it elsewhere.",
         )
-    return None
-
-
-def _folder_label(root: Path, path: Path) -> str | None:
-    """Return the class named by the nearest folder that names one, from the slide's own up to `root`."""
-    folders = [root.resolve().name, *path.relative_to(root).parts[:-1]]
-    for folder in reversed(folders):
-        match = _CLASS_FOLDER.fullmatch(folder)
-        if match:
-            return match["named"] or match["plain"]
     return None

@@ -173,19 +173,19 @@ class Slide:
             )
         # Whole blocks are averaged first; two pixels or more are left to the last step, which is then smooth.
         step = max(1, math.floor(shrink / level.downsample / 2))
-        reduced = np.concatenate([np.asarray(strip) for strip in self._strips(index, step)])
+        reduced = np.concatenate(list(self._strips(index, step)))
         target = (max(1, round(self.size.width / shrink)), max(1, round(self.size.height / shrink)))
         # The box says how much of the last, partly filled pixel is slide.
         used = (0.0, 0.0, level.size.width / step, level.size.height / step)
         return np.asarray(Image.fromarray(reduced).resize(target, Image.Resampling.BOX, box=used))
 
-    def _strips(self, index: int, step: int) -> Iterator[Image.Image]:
+    def _strips(self, index: int, step: int) -> Iterator[NDArray[np.uint8]]:
         """Read a level from top to bottom, `step` times smaller, in strips of whole reduced rows."""
         size = self.levels[index].size
         rows = step * max(1, _STRIP_PIXELS // (size.width * step))
         for y in range(0, size.height, rows):
             strip = self.read_level(index, Box(y, 0, size.width, min(rows, size.height - y)))
-            yield Image.fromarray(strip).reduce(step)
+            yield strip if step == 1 else np.asarray(Image.fromarray(strip).reduce(step))
 
 
 def open_slide(path: Path) -> Slide:

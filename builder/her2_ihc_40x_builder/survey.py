@@ -67,7 +67,8 @@ def survey_slides(
         except SlideError as error:
             found[slide.slide_id] = error
             continue
-        inputs = digest_of([mark, white and white.levels, [shapely.to_wkb(r.polygon, hex=True) for r in slide.regions]])
+        outlines = [shapely.to_wkb(region.polygon, hex=True) for region in slide.regions]
+        inputs = slide.sealed(digest_of([mark, white and white.levels, outlines]))
         if white is not None:
             found[slide.slide_id] = Survey(white, "given by --white", mark, inputs)
         elif earlier := _from_entry(entries.get(slide.slide_id, {}), mark, inputs):
@@ -106,7 +107,7 @@ def _killed(task: _Task) -> Her2Error:
 
 def killed_by(slide: SlidePlan) -> SlideError:
     """The error for a slide at which the process that reads it is killed."""
-    expected, found = "a slide that can be read", "a process that was killed at it, twice"
+    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
     remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
     return SlideError(str(slide.path), expected, found, remedy)
 

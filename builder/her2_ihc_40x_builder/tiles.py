@@ -6,6 +6,7 @@ chroma), which are OpenSlide's. Every other slide is read through OpenSlide.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -168,20 +169,20 @@ def _read_fast(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> Iterator[tupl
                     uses[number] -= 1
                     if uses[number] and len(waiting) < room:
                         waiting[number] = pixels
-                    _paste(window, box, pixels, tiles.box(number))
+                    _paste(window, box, pixels, number, tiles)
             except ValueError:
                 # A damaged tile: what OpenSlide makes of it is what counts, a picture or its error.
                 window = slide.read_region(box)
             yield box, window
 
 
-def _paste(window: NDArray[np.uint8], box: Box, pixels: NDArray[np.uint8], place: Box) -> None:
-    """Copy into `window`, which lies at `box`, the part of a tile at `place` that it shares."""
-    top, bottom = max(box.y, place.y), min(box.bottom, place.bottom)
-    left, right = max(box.x, place.x), min(box.right, place.right)
-    window[top - box.y : bottom - box.y, left - box.x : right - box.x] = pixels[
-        top - place.y : bottom - place.y, left - place.x : right - place.x
-    ]
+def _paste(window: NDArray[np.uint8], box: Box, pixels: NDArray[np.uint8], number: int, tiles: _Tiles) -> None:
+    """Copy into `window`, which lies at `box`, the part of a tile that it shares."""
+    row, column = divmod(number, tiles.columns)
+    top, left = row * tiles.tile.height - box.y, column * tiles.tile.width - box.x
+    below, right = max(0, top), max(0, left)
+    part = pixels[below - top : box.height - top, right - left : box.width - left]
+    window[below : below + part.shape[0], right : right + part.shape[1]] = part
 
 
 def _find_tiles(slide: Slide) -> _Tiles:
@@ -192,6 +193,8 @@ def _find_tiles(slide: Slide) -> _Tiles:
     """
     if slide.vendor not in {"aperio", "generic-tiff"}:
         raise _NotFastError(f"a slide of vendor {slide.vendor}")
+    # Its messages quote the file's name and texts, which may name a patient; whatever it cannot read, OpenSlide does.
+    tifffile.logger().setLevel(logging.CRITICAL + 1)
     try:
         with closing(tifffile.TiffFile(slide.path)) as tiff:
             page = tiff.pages.first

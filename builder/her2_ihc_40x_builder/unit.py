@@ -43,7 +43,7 @@ class UnitTask:
     def inputs(self) -> str:
         """A digest of all that the slide's files hang on, and of nothing else, so that nothing else makes it anew."""
         cut, slide = self.cut, self.cut.slide
-        return digest_of(
+        digest = digest_of(
             [
                 [slide.slide_id, slide.content_key, slide.mpp, slide.score, slide.case_id, slide.wsi_side],
                 [
@@ -56,6 +56,7 @@ class UnitTask:
                 [cut.encoding.format, cut.encoding.quality, cut.encoding.codec],
             ]
         )
+        return slide.sealed(digest)
 
 
 def make_unit(task: UnitTask) -> Finished | Her2Error:
@@ -102,7 +103,7 @@ def _entry(task: UnitTask, cut: CutSlide) -> dict[str, Any]:
             densities[patch.label].append(patch.dab)
     return {
         "inputs": task.inputs,
-        "content_key": slide.content_key,
+        "content_key": slide.sealed(slide.content_key),
         "score": slide.score,
         "wsi_side": slide.wsi_side,
         "regions": dict(sorted(Counter(region.label or slide.score for region in slide.regions).items())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import reprlib
@@ -19,7 +20,7 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from her2_ihc_40x import CLASSES, ReleaseError
 
 from . import card
-from .manifest import FILE_NAME, Manifest, count_labels, read_manifest
+from .manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
 from .parallel import default_workers, run_tasks
 from .shards import Shard, Sides, open_shard
 
@@ -106,6 +107,7 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
     shards = sorted(manifest.shards)
     companions, strays = _list_others(folder, {shard.path for shard in shards})
     problems += strays
+    problems += _check_manifest(folder)
     problems += _check_companions(folder, manifest, companions)
     problems += [Problem(path, "a file", "none") for path in [card.FILE_NAME] if path not in companions]
     chosen = shards if subset is None else shards[subset.n - 1 :: subset.t]
@@ -140,6 +142,12 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
     for companion in manifest.companions:
         if not isinstance(companion.path, str) or not COMPANION.fullmatch(companion.path):
             yield Problem(FILE_NAME, "paths of the card, croissant.json and figures", repr(companion.path)[:200])
+
+
+def _check_manifest(folder: Path) -> Iterator[Problem]:
+    content = json.loads((folder / FILE_NAME).read_bytes())
+    if content.get("sha256") != (found := checksum(content)):
+        yield Problem(FILE_NAME, f"content with the sha256 {content.get('sha256')!r}"[:200], found)
 
 
 def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:

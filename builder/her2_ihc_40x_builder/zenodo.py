@@ -22,8 +22,10 @@ import filelock
 
 from her2_ihc_40x import ZENODO_RECORD
 
-from .download import CHUNK, Client, FetchError, Part, Patience, RemoteFile, complete
+from .download import CHUNK, Part, RemoteFile, complete
 from .errors import Her2Error, OutputError
+from .http_client import Client, FetchError, Patience
+from .staging import sync_folder
 from .zenodo_record import SOURCE_FILE, Record
 
 __all__ = ["FetchError", "Fetched", "Patience", "Present", "Progress", "Record", "decide", "fetch_record", "select"]
@@ -195,7 +197,7 @@ def _fetch(
         with Part(path) as part:
             complete(client, file, part, meter.of(file.name, part.size))
             part.finish(to / file.name)
-        _sync_folder(to)
+        sync_folder(to)
     _write_source(source, record)
     paths = {step: tuple(to / f.name for f in files if (steps[f.name] == "skip") == step) for step in (True, False)}
     return Fetched(record, new=paths[False], kept=paths[True], source=source)
@@ -280,14 +282,4 @@ def _write_source(source: Path, record: Record) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(source)
-    _sync_folder(source.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut, where a folder can be opened."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    sync_folder(source.parent)

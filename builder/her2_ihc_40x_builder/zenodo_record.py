@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .download import FetchError, RemoteFile
+from .download import RemoteFile
+from .http_client import FetchError
 
 __all__ = ["SOURCE_FILE", "Record"]
 

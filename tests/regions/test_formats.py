@@ -316,7 +316,7 @@ documents = (
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(documents)
 def test_hostile_geojson_is_shapes_or_a_region_error(document: Any) -> None:
     geojson.is_geojson(document)
@@ -329,7 +329,7 @@ tokens = "POLYGON MULTIPOLYGON GEOMETRYCOLLECTION EMPTY POINT CURVEPOLYGON Z ( )
 words = st.sampled_from([*tokens.split(), " ", "0 0", "9 0", "9 9", "0 9"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.one_of(st.lists(words, max_size=25).map(" ".join), st.text(max_size=40), st.none(), st.integers()))
 def test_hostile_wkt_is_a_shape_or_a_region_error(text: Any) -> None:
     with contextlib.suppress(RegionError):
@@ -337,7 +337,7 @@ def test_hostile_wkt_is_a_shape_or_a_region_error(text: Any) -> None:
         clean_all([Drawn("s1", None, None, shape, Path("a.json"), "annotation 1")])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.dictionaries(

@@ -101,8 +101,12 @@ def read(path: Path, slides: Slides, *, invert_y: bool = False, **rules: Any) ->
     return read_regions(path, slides.values(), RegionOptions(ClassRules(**rules), invert_y))
 
 
-def check_bounds(regions: tuple[Region, ...], within: float, slides: tuple[str, ...] = ("alpha", "gamma_2")) -> None:
-    wanted = {(slide, roi): shape for slide in slides for roi, shape in OUTLINES[slide].items()}
+def check_bounds(
+    regions: tuple[Region, ...], within: float, slides: tuple[str, ...] = ("alpha", "gamma_2"), lone: str = "21"
+) -> None:
+    """`lone` is the id of the region that is alone on its slide."""
+    ids = {"21": lone}
+    wanted = {(slide, ids.get(roi, roi)): shape for slide in slides for roi, shape in OUTLINES[slide].items()}
     assert [(r.slide_id, r.roi_id) for r in regions] == sorted(wanted)
     for region in regions:
         expected = wanted[region.slide_id, region.roi_id]
@@ -135,7 +139,7 @@ def test_cytomine_qupath_and_imagescope_give_the_same_regions(slides: Slides, tm
                 (folder / f"{slide}.tiff.xml").write_text(imagescope(shapes))
         found = read(folder, slides)
         assert found.problems == {}
-        check_bounds(found.regions, 0)
+        check_bounds(found.regions, 0, lone={"qupath": "x300y700", "imagescope": "1-0"}.get(name, "21"))
         sets.append([r.polygon.normalize().wkt for r in found.regions])
     assert sets[0] == sets[1] == sets[2]
 
@@ -240,6 +244,19 @@ def test_a_crop_too_small_to_place_still_gives_its_annotation_a_class(slides: Sl
     found = read(tmp_path, slides)
     assert [(r.roi_id, r.label, r.source.name) for r in found.regions] == [("5", "2+", "alpha.geojson")]
     assert "does not check" in found.of("ignored")[0].detail
+
+
+def test_a_lone_number_as_a_name_finds_its_crop_and_is_not_kept(slides: Slides, cut: Cut, tmp_path: Path) -> None:
+    """It may be a patient's, where different numbers on one slide are a database's."""
+    one, two = shapely.box(500, 700, 1100, 1300), shapely.box(1200, 1400, 1900, 1900)
+    for shapes, kept in (({"7700519": one}, ["x500y700"]), ({"7": one, "8": two}, ["7", "8"])):
+        (tmp_path / "alpha.geojson").write_text(qupath(shapes))
+        found = read(tmp_path, slides)
+        assert [region.roi_id for region in found.regions] == kept
+    (tmp_path / "alpha.geojson").write_text(qupath({"5": one}))
+    Image.fromarray(cut(slides["alpha"], Box(700, 500, 600, 600))).save(tmp_path / "alpha_5.png")
+    found = read(tmp_path, slides)
+    assert [(region.roi_id, region.source.name) for region in found.regions] == [("5", "alpha.geojson")]
 
 
 def test_negative_ignored_and_excluded_shapes_are_subtracted(slides: Slides, tmp_path: Path) -> None:

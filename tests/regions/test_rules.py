@@ -184,7 +184,7 @@ def test_outlines_beyond_repair_are_refused_in_time() -> None:
     assert time.monotonic() - started < 5
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(-50, 150), st.integers(-50, 150)), min_size=3, max_size=12))
 def test_any_outline_becomes_valid_and_stays_on_the_slide(points: list[tuple[int, int]]) -> None:
     area, note = cleaned(shapely.Polygon(points), "here")
@@ -199,7 +199,7 @@ def test_any_outline_becomes_valid_and_stays_on_the_slide(points: list[tuple[int
         assert on_slide.area == pytest.approx(area.intersection(shapely.box(0, 0, 100, 80)).area, abs=1.5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(npst.arrays(np.bool_, st.tuples(st.integers(1, 14), st.integers(1, 14))))
 def test_the_outline_of_a_mask_holds_its_pixels_and_no_other(mask: NDArray[np.bool_]) -> None:
     area = of_mask(mask, "here")

@@ -14,9 +14,9 @@ import datasets
 from her2_ihc_40x import Her2Error, __version__
 
 from ..errors import MissingExtraError
-from . import build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
+from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
 
-_COMMANDS = (fetch, pack, plan, build, card, verify, publish, versions, diff, demo, doctor)
+_COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
 _BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("her2-ihc-40x: interrupted; nothing at the output's place was changed", file=sys.stderr)
+        print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
         return 130
 
 

@@ -37,6 +37,11 @@ def add_license(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pseudonymize(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """`--pseudonymize`."""
+    parser.add_argument("--pseudonymize", type=path, metavar="KEYFILE", help=meaning)
+
+
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """What `build` and `plan` are told of inputs and parameters."""
     parser.add_argument("slides", type=path, help="the folder of slides; folders 0, 1+, 2+, 3+ in it name their class")

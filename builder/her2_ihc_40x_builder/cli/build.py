@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .arguments import add_build_arguments, add_license, add_workers, build_arguments, path
+from .arguments import add_build_arguments, add_license, add_pseudonymize, add_workers, build_arguments, path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,6 +21,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
     parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
     parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
+    add_pseudonymize(
+        parser,
+        "give slides, cases and regions pseudonyms by the key in a file, made if there is none; the names are kept in "
+        "KEYFILE.names.json",
+    )
     add_license(parser)
     add_workers(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a data set that was built otherwise")
@@ -29,12 +34,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, write the report, and say what was made."""
-    from .. import build, report
+    from .. import build, private_names, report
     from ..summary import build_summary, dropped_lines
 
     inputs, parameters = build_arguments(arguments)
     folder = arguments.report or arguments.out.with_name(f"{arguments.out.name}-report")
     report.check_place(folder, arguments.out)
+    names = None
+    if arguments.pseudonymize:
+        names, made = private_names.open_names(arguments.pseudonymize, arguments.out, folder)
+        print(f"key {names.key.id} of {arguments.pseudonymize}{': made now, back it up' if made else ''}")
+        print(f"names {names.path} (what the pseudonyms hide: for you alone)", flush=True)
     result = build.build_dataset(
         inputs,
         arguments.out,
@@ -43,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         overwrite=arguments.overwrite,
         say=print,
+        names=names,
     )
     report.write_report(result, arguments.out, folder, workers=arguments.workers)
     print(build_summary(result))

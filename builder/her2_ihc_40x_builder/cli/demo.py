@@ -24,8 +24,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "folder", type=path, nargs="?", help=f"made anew ({_FOLDER}, or {_SLIDES_FOLDER} with --slides)"
     )
-    parser.add_argument("--slides", action="store_true", help="start from slides, as a laboratory would")
-    parser.add_argument(
+    # Slides are drawn in one size: large enough for windows that lie apart.
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--slides", action="store_true", help="start from slides, as a laboratory would")
+    either.add_argument(
         "--scale", type=_scale, default=demo.SCALE, help="size of the release, as a part of the real one (%(default)s)"
     )
     parser.set_defaults(run=run)

@@ -7,7 +7,7 @@ from collections import Counter
 
 from her2_ihc_40x import CLASSES
 
-from .arguments import add_build_arguments, build_arguments
+from .arguments import add_build_arguments, add_pseudonymize, add_workers, build_arguments
 
 #: What a 1024 x 1024 patch of stained tissue takes: bytes by format, and seconds of one core (benchmarks/build.py).
 _BYTES = {"png": 2_000_000, "jpeg": 730_000, "webp": 1_400_000}
@@ -23,16 +23,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "minutes that is, and what is wrong. Exit code 3: some slides would be in quarantine.",
     )
     add_build_arguments(parser)
+    add_pseudonymize(parser, "the key of a --previous with pseudonyms; here all names are shown as they are")
+    add_workers(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and print."""
-    from ..parallel import default_workers
+    from ..key_file import read_key
+    from ..parallel import Processes
     from ..plan import plan_build
 
     inputs, parameters = build_arguments(arguments)
-    plan = plan_build(inputs, parameters)
+    key = read_key(arguments.pseudonymize) if arguments.pseudonymize and inputs.previous else None
+    with Processes(arguments.workers) as workers:
+        plan = plan_build(inputs, parameters, workers, key=key)
     print(f"{'slide':<24}{'score':<7}{'side':<7}{'mpp':>7}{'regions':>9}{'windows':>9}")
     for slide in plan.slides:
         print(
@@ -44,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     print("windows by class: " + ", ".join(f"{label}: {labels[label]}" for label in CLASSES))
     area = (parameters.patch_size / 1024) ** 2
     size = total * area * _BYTES[parameters.encoding.format] / 1e9
-    minutes = total * area * _SECONDS / 60 / default_workers()
-    print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes on {default_workers()} cores")
+    minutes = total * area * _SECONDS / 60 / arguments.workers
+    print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes with {arguments.workers} workers")
     for warning in plan.warnings:
         print(f"warning: {warning}")
     for name, error in plan.quarantined.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator, Sequence
 
 from ..changes import Version
@@ -32,6 +33,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--i-may-share-this", action="store_true", help="your word that consent and licence allow publishing it"
     )
+    parser.add_argument(
+        "--these-ids-are-safe",
+        metavar="CODE",
+        help="your word that the ids listed as suspect identify nobody; the code is shown with the list",
+    )
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--pr", action="store_true", help="open a pull request for review, do not tag")
     way.add_argument("--finish", type=positive, metavar="PR", help="check that merged pull request, then tag")
@@ -52,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     done = publish_version(
         plan,
         may_share=arguments.i_may_share_this,
+        safe_ids=arguments.these_ids_are_safe,
         private=arguments.private,
         deep=arguments.deep,
         pull_request=arguments.pr,
@@ -76,6 +83,8 @@ def _show(plan: VersionPlan) -> Iterator[str]:
         yield f"{change.config} {change.split} {change.label}: {change.before} -> {change.after} patches"
     for foreign in plan.changes.foreign:
         yield f"not of this data set, but below data/: {foreign}"
+    for suspect in plan.suspects:
+        yield f"suspect: {suspect}"
     yield f"bytes to send: {plan.bytes_to_send}"
     yield f"digest {plan.manifest.digest}"
 
@@ -89,8 +98,9 @@ def _done(plan: VersionPlan, done: Published) -> str:
     before = " (it was there already)" if done.was_there else ""
     if done.tag is None:
         return (
-            f"pull request {done.pull_request}{before}. After its merge: her2-ihc-40x publish {plan.folder} "
-            f"--repo {plan.repo} --version {plan.version} --finish {done.pull_request}"
+            f"pull request {done.pull_request}{before}. After its merge: "
+            f"her2-ihc-40x publish {shlex.quote(str(plan.folder))} --repo {plan.repo} "
+            f"--version {plan.version} --finish {done.pull_request}"
         )
     return (
         f"published {done.tag}{before}: commit {done.commit}\n"

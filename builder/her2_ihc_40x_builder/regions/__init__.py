@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ..errors import LabelError, RegionError
 from ..geometry import Size
+from ..parallel import Processes
 from ..places import why_not_a_file
 from ..regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from ..search import SlideLike
 from .classes import ClassRules
-from .combine import combine, with_ids
+from .combine import combine, with_ids, without_names
 from .model import Area, Drawn, Finding, Reading, Region, RegionSet
 from .names import shown, slide_and_roi_of, slide_of
 from .polygons import cleaned
@@ -42,7 +43,12 @@ class RegionOptions:
     invert_y: bool = False
 
 
-def read_regions(path: Path, slides: Iterable[SlideLike], options: RegionOptions | None = None) -> RegionSet:
+def read_regions(
+    path: Path,
+    slides: Iterable[SlideLike],
+    options: RegionOptions | None = None,
+    workers: Processes | None = None,
+) -> RegionSet:
     """Every region under a path, on the slides of a build; the format of each file is found by looking into it.
 
     One region may be given by several files (a crop, an annotation): they are compared, and the finest outline is kept.
@@ -51,6 +57,7 @@ def read_regions(path: Path, slides: Iterable[SlideLike], options: RegionOptions
         path: a file or a folder of PNG crops, PNG masks, Cytomine JSON, QuPath GeoJSON, ImageScope XML, in any mixture.
         slides: the slides of the build.
         options: how to read.
+        workers: that place crops, for which the slides must be picklable; None places them here.
 
     Returns:
         The regions, the errors that stop single slides, and everything else to report.
@@ -74,9 +81,9 @@ def read_regions(path: Path, slides: Iterable[SlideLike], options: RegionOptions
         else:
             found_crops += [crop] if crop else []
     reading.drawn = with_ids(_clean(reading))
-    crops.place(found_crops, by_id, reading)
+    crops.place(found_crops, by_id, reading, workers)
     drawn = _without_bare_numbers(reading, options.rules)
-    regions = combine(with_ids(drawn), sizes, options.rules, reading)
+    regions = combine(with_ids(without_names(drawn)), sizes, options.rules, reading)
     for slide_id in sorted(sizes.keys() - {region.slide_id for region in regions} - reading.problems.keys()):
         reading.report("slide without region", slide_id, "it yields no patch")
     problems = dict(sorted(reading.problems.items()))

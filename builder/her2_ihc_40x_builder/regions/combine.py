@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -36,8 +37,20 @@ def with_ids(drawn: Sequence[Drawn]) -> list[Drawn]:
                 count += 1
                 roi_id = f"{corner}-{count}"
             used.add((one.slide_id, str(one.source), roi_id))
-        named.append(Drawn(**{**vars(one), "roi_id": roi_id}))
+        named.append(replace(one, roi_id=roi_id))
     return named
+
+
+def without_names(drawn: Sequence[Drawn]) -> list[Drawn]:
+    """Shapes under ids that may be kept: a region's name goes, unless another file gives it as the region's id."""
+    given = {(one.slide_id, one.roi_id) for one in drawn if not one.named}
+    own_ids: dict[tuple[str, str | None], str | None] = {}
+    kept = []
+    for one in sorted(drawn, key=lambda one: (one.slide_id, str(one.source), one.where)):
+        place = (one.slide_id, one.roi_id)
+        is_name = one.named and place not in given
+        kept.append(replace(one, roi_id=own_ids.setdefault(place, one.own_id)) if is_name else one)
+    return kept
 
 
 def combine(drawn: Sequence[Drawn], sizes: Mapping[str, Size], rules: ClassRules, reading: Reading) -> list[Region]:

@@ -11,10 +11,13 @@ import shapely
 from shapely.affinity import scale as scaled
 from shapely.affinity import translate
 
+from ..fit import UnfitCropError
 from ..geometry import Size
-from ..locate import Request, UnfitCropError, locate
+from ..locate import locate
+from ..parallel import Processes
 from ..regions import images
 from ..search import Place, SlideLike
+from ..sighting import Request
 from .classes import score_of
 from .model import Drawn, Reading
 from .names import shown
@@ -42,13 +45,16 @@ def folder_class(path: Path, root: Path) -> str | None:
     return name
 
 
-def place(crops: Sequence[CropFile], slides: Mapping[str, SlideLike], reading: Reading) -> None:
+def place(
+    crops: Sequence[CropFile], slides: Mapping[str, SlideLike], reading: Reading, workers: Processes | None = None
+) -> None:
     """Add the regions of crops to a reading, each where it lies in its slide; a crop without a place stops its slide.
 
     Args:
         crops: crops named after slides of the build.
         slides: every slide of the build.
         reading: shapes read so far, which tell the scale of crops of the same regions.
+        workers: that search; None searches here.
     """
     drawn = {(d.slide_id, d.roi_id): d for d in reversed(reading.drawn) if not d.subtract and d.rank == 0}
     same = [drawn.get((crop.slide_id, crop.roi_id)) for crop in crops]
@@ -56,14 +62,15 @@ def place(crops: Sequence[CropFile], slides: Mapping[str, SlideLike], reading: R
         Request(shown(crop.path), crop.slide_id, partial(images.crop, crop.path), _extent(annotation))
         for crop, annotation in zip(crops, same, strict=True)
     ]
-    for crop, annotation, found in zip(crops, same, locate(requests, slides), strict=True):
+    for crop, annotation, found in zip(crops, same, locate(requests, slides, workers), strict=True):
         if isinstance(found, Place):
             reading.drawn.append(_drawn(crop, found))
         elif annotation is not None and isinstance(found, UnfitCropError):
             detail = f"the crop does not check its annotation: {found.expected} needed, {found.found} found"
             reading.report("ignored", shown(crop.path), detail)
             where = shown(crop.path)
-            reading.drawn.append(replace(annotation, class_name=crop.class_name, source=crop.path, where=where, rank=2))
+            claim = replace(annotation, class_name=crop.class_name, source=crop.path, where=where, rank=2, named=False)
+            reading.drawn.append(claim)
         else:
             reading.stop(crop.slide_id, found)
 
@@ -76,10 +83,11 @@ def _extent(annotation: Drawn | None) -> Size | None:
 
 
 def _drawn(crop: CropFile, found: Place) -> Drawn:
-    picture = images.crop(crop.path)
-    outline = None if picture.mask is None else of_mask(picture.mask, shown(crop.path))
+    size, mode = images.header(crop.path)
+    mask = images.crop(crop.path).mask if mode == "RGBA" else None
+    outline = None if mask is None else of_mask(mask, shown(crop.path))
     rank = 2 if outline is None else 1
-    shape = outline or shapely.box(0, 0, picture.width, picture.height)
+    shape = outline or shapely.box(0, 0, size.width, size.height)
     shape = translate(scaled(shape, found.scale, found.scale, origin=(0, 0)), found.x, found.y)
     tolerance = 2 * found.scale
     where = shown(crop.path)

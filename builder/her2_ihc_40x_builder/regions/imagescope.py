@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.sax import SAXException
 from xml.sax.handler import ContentHandler
@@ -139,15 +139,19 @@ class _Layers(ContentHandler):
 
 
 def _with_ids(found: list[tuple[str, str, bool, Drawn]]) -> list[Drawn]:
-    """Name regions by their texts if each has its own number (a database's then), else by layer and id."""
+    """Name regions by their texts if each has its own number (a database's then), else by layer and id.
+
+    A lone number may be a patient's: it finds its crop, and is not kept.
+    """
     texts = [text for text, _, negative, _ in found if not negative]
     by_text = all(map(is_number, texts)) and len(set(texts)) == len(texts)
     ids = [pair for _, pair, negative, _ in found if not negative]
     by_pair = len(set(ids)) == len(ids)
     drawn = []
     for text, pair, _, one in found:
-        identity = text if by_text else pair if by_pair and is_number(pair.replace("-", "")) else None
-        drawn.append(Drawn(one.slide_id, identity, one.class_name, one.shape, one.source, one.where, one.subtract))
+        own_id = pair if by_pair and is_number(pair.replace("-", "")) else None
+        named = by_text and len(texts) == 1
+        drawn.append(replace(one, roi_id=text if by_text else own_id, named=named, own_id=own_id))
     return drawn
 
 

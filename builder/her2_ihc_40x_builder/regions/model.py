@@ -87,6 +87,8 @@ class Drawn:
         subtract: the file says that the shape is taken away from the others.
         rank: which outline of a region is kept if there are several, the lowest: 0 drawn, 1 painted, 2 only a box.
         tolerance: how far its box may be off, in level-0 pixels.
+        named: `roi_id` is what a person called the region: it finds the region in other files, and is not kept.
+        own_id: what is kept then; None for its place.
     """
 
     slide_id: str
@@ -98,6 +100,8 @@ class Drawn:
     subtract: bool = False
     rank: int = 0
     tolerance: float = 1.0
+    named: bool = False
+    own_id: str | None = None
 
 
 @dataclass

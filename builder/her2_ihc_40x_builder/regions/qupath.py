@@ -28,7 +28,8 @@ def read(document: Any, source: Path, slide: str, size: Size, reading: Reading, 
         RegionError: the document or a shape in it is not GeoJSON.
     """
     found = list(geojson.features(document, shown(source)))
-    # A name is free text, which may be a patient's. It is an id only if a database named all, each by its number.
+    # A name is free text, which may be a patient's. It is an id only if a database named all, each by its number; a
+    # patient's number would be on all alike, so that a lone number says nothing: it finds its crop, and is not kept.
     names = [feature["properties"].get("name") for feature in found]
     named_by_number = all(is_number(name) for name in names) and len(set(names)) == len(names)
     for i, feature in enumerate(found):
@@ -43,11 +44,14 @@ def read(document: Any, source: Path, slide: str, size: Size, reading: Reading, 
             continue
         shape = geojson.shape_of(feature["geometry"], where)
         class_name = _class_name(properties, where)
-        identity = names[i] if named_by_number else feature.get("id")
-        identity = str(identity) if is_number(identity) or is_uuid(identity) else None
+        own_id = feature.get("id")
+        own_id = str(own_id) if is_number(own_id) or is_uuid(own_id) else None
+        identity, is_lone = (str(names[i]), len(names) == 1) if named_by_number else (own_id, False)
         subtract = class_name is not None and class_name.casefold().startswith("ignore")
         shape = from_bottom(shape, size) if invert_y else shape
-        reading.drawn.append(Drawn(slide, identity, class_name, shape, source, where, subtract))
+        reading.drawn.append(
+            Drawn(slide, identity, class_name, shape, source, where, subtract, named=is_lone, own_id=own_id)
+        )
 
 
 def _object_type(feature: dict[str, Any]) -> str:

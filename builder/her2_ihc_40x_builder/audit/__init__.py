@@ -1,0 +1,105 @@
+"""Audit a data set: what its splits leak, what is in it twice, and what is wrong with its patches.
+
+One pass over the shards keeps a few kB a patch (`prints`); the checks (`leaks`, `copies`, `patches`) are decisions on
+those alone, each with a finding for each config (`findings`), which are printed (`table`) and shown (`gallery`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from her2_ihc_40x import CONFIGS, SPLITS
+
+from ..diff import Edition
+from ..parallel import default_workers
+from .copies import check_exact, check_labels, check_near
+from .findings import Check, Finding, Subject
+from .leaks import check_names, check_patients, check_slides, check_windows
+from .patches import check_content, check_counts, check_files, check_metadata, check_scores
+from .prints import Print, read_prints
+
+__all__ = ["Audit", "audit_edition", "audit_prints"]
+
+FORMAT = "her2-ihc-40x audit"
+FORMAT_VERSION = 1
+CHECKS: tuple[Check, ...] = (
+    check_counts,
+    check_slides,
+    check_patients,
+    check_names,
+    check_windows,
+    check_exact,
+    check_near,
+    check_labels,
+    check_scores,
+    check_files,
+    check_content,
+    check_metadata,
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a data set.
+
+    Args:
+        edition: the data set.
+        patches: config -> side -> patches.
+        findings: one for each config and check, in the order of the checks.
+    """
+
+    edition: Edition
+    patches: Mapping[str, Mapping[str, int]]
+    findings: tuple[Finding, ...]
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """The findings that break a promise of their config."""
+        return tuple(finding for finding in self.findings if finding.status == "broken")
+
+    def to_json(self) -> dict[str, Any]:
+        """The audit as `--json` prints it."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": self.edition.name,
+            "digest": self.edition.manifest.digest,
+            "source": self.edition.manifest.source.get("kind"),
+            "patches": {config: dict(sides) for config, sides in self.patches.items()},
+            "broken": len(self.broken),
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+def audit_edition(edition: Edition, cases: Mapping[str, str] | None = None, workers: int | None = None) -> Audit:
+    """Read a data set once, and check it.
+
+    Args:
+        edition: a folder or a revision of the Hub; it is only read.
+        cases: slide id -> patient, where the column case_id does not tell.
+        workers: threads.
+
+    Raises:
+        ReleaseError: a shard cannot be read, or is none of ours.
+        HubError: no answer.
+    """
+    return audit_prints(edition, read_prints(edition, workers or default_workers()), cases)
+
+
+def audit_prints(edition: Edition, prints: list[Print], cases: Mapping[str, str] | None = None) -> Audit:
+    """Check what was read."""
+    subjects = list(_subjects(edition, prints, cases or {}))
+    return Audit(
+        edition,
+        {subject.config: {side: len(subject.split[side]) for side in SPLITS} for subject in subjects},
+        tuple(finding for subject in subjects for check in CHECKS for finding in check(subject)),
+    )
+
+
+def _subjects(edition: Edition, prints: list[Print], cases: Mapping[str, str]) -> Iterator[Subject]:
+    for config in CONFIGS:
+        inside = [p for p in prints if (p.sides.wsi if config == "wsi_split" else p.sides.patch) != "none"]
+        if inside:
+            yield Subject(config, inside, edition.manifest, cases)

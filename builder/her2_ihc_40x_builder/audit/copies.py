@@ -1,0 +1,130 @@
+"""Checks for images that are there twice: the same bytes, the same pixels, the same tissue, or under two labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from .findings import Finding, Pair, Subject, pairs_found
+from .near import Match, find_near
+from .prints import Print
+from .texture import Texture
+
+_KINDS: Mapping[str, tuple[str, Callable[[Print], str]]] = {
+    "bytes": ("file", lambda patch: patch.sha256),
+    "pixels": ("pixels", lambda patch: patch.pixels),
+}
+
+
+def check_exact(subject: Subject) -> Iterator[Finding]:
+    """The same image file, or the same pixels in another file, across the sides and within one."""
+    for kind, (what, key) in _KINDS.items():
+        groups = _groups(subject.prints, key)
+        across = [pair for group in groups for pair in _across(subject, group, f"the same {what}")]
+        within = [pair for group in groups for pair in _within(subject, group, f"the same {what}")]
+        yield Finding(
+            subject.config,
+            f"same_{kind}_across",
+            f"No image of the test side is on the training side too, by its {what}.",
+            len(across),
+            len(subject.split["test"]),
+            unit="test patches",
+            binding=subject.by_pixel,
+            **pairs_found(across),
+        )
+        yield Finding(
+            subject.config,
+            f"same_{kind}_within",
+            f"No image is twice on one side, by its {what}.",
+            len(within),
+            len(subject.prints),
+            binding=subject.regenerated,
+            **pairs_found(within),
+        )
+
+
+def check_labels(subject: Subject) -> Iterator[Finding]:
+    """One image under two labels, on any side."""
+    pairs = []
+    for group in _groups(subject.prints, lambda patch: patch.pixels):
+        first = group[0]
+        pairs += [
+            Pair(first, other, f"{first.label} and {other.label}") for other in group if other.label != first.label
+        ]
+    yield Finding(
+        subject.config,
+        "labels",
+        "No image is there under two labels.",
+        len(pairs),
+        len(subject.prints),
+        **pairs_found(pairs),
+    )
+
+
+def check_near(subject: Subject) -> Iterator[Finding]:
+    """Test patches whose tissue is on the training side too: recompressed, shifted, turned, mirrored or brighter."""
+    test, train = (_by_pixels(subject.split[side]) for side in ("test", "train"))
+    queries, pool = list(test), list(train)
+    matches = find_near([_texture(test[key][0]) for key in queries], [_texture(train[key][0]) for key in pool])
+    matches = [match for match in matches if queries[match.query] != pool[match.pool]]
+    matches.sort(key=lambda match: (-match.likeness * match.overlap, match))
+    leaked = {queries[match.query] for match in matches}
+    plain = sum(not len(_texture(patches[0]).corners.codes) for patches in (*test.values(), *train.values()))
+    pairs = [Pair(test[queries[m.query]][0], train[pool[m.pool]][0], _describe(m)) for m in matches]
+    other = sum(pair.left.label != pair.right.label for pair in pairs)
+    notes = [f"{plain} images without structure match nothing"] if plain else []
+    notes += [f"{len(pairs)} pairs, {other} of them of two labels"] if pairs else []
+    yield Finding(
+        subject.config,
+        "near_across",
+        "No test patch shows tissue of a training patch: recompressed, brighter, turned, mirrored or shifted.",
+        sum(len(test[key]) for key in leaked),
+        len(subject.split["test"]),
+        unit="test patches",
+        binding=subject.by_pixel,
+        note="; ".join(notes),
+        **pairs_found(pairs),
+    )
+
+
+def _groups(prints: Sequence[Print], key: Callable[[Print], str]) -> list[list[Print]]:
+    groups: dict[str, list[Print]] = defaultdict(list)
+    for patch in prints:
+        groups[key(patch)].append(patch)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _across(subject: Subject, group: Sequence[Print], caption: str) -> Iterator[Pair]:
+    train = next((patch for patch in group if subject.side(patch) == "train"), None)
+    if train is not None:
+        yield from (Pair(patch, train, caption) for patch in group if subject.side(patch) == "test")
+
+
+def _within(subject: Subject, group: Sequence[Print], caption: str) -> Iterator[Pair]:
+    first: dict[str, Print] = {}
+    for patch in group:
+        earlier = first.setdefault(subject.side(patch), patch)
+        if earlier is not patch:
+            yield Pair(earlier, patch, caption)
+
+
+def _by_pixels(prints: Sequence[Print]) -> dict[str, list[Print]]:
+    """Readable patches by their pixels: what is there many times is compared once."""
+    groups: dict[str, list[Print]] = defaultdict(list)
+    for patch in prints:
+        if patch.texture is not None:
+            groups[patch.pixels].append(patch)
+    return groups
+
+
+def _texture(patch: Print) -> Texture:
+    if patch.texture is None:
+        raise ValueError(f"{patch.patch_id} was not read")
+    return patch.texture
+
+
+def _describe(match: Match) -> str:
+    parts = [f"likeness {match.likeness:.2f}", f"{match.overlap:.0%} in both"]
+    parts += ["mirrored"] if match.mirrored else []
+    parts += [f"turned by {match.turn * 90}°"] if match.turn else []
+    return ", ".join(parts)

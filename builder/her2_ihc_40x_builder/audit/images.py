@@ -1,0 +1,103 @@
+"""Look at a patch's image file once: its form, its pixels, and what is embedded beside them. The file is hostile."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from her2_ihc_40x import IMAGE_ERRORS, MAX_IMAGE_BYTES
+
+from ..pixels import Rgb
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+#: More pixels are not decoded: a patch has one million.
+MAX_PIXELS = 1 << 24
+_GPS_TAG = 0x8825  # of EXIF: the pointer to GPS data
+#: What a JPEG needs to be shown, or says of colour alone; every other segment is somebody's.
+_PLAIN_SEGMENTS = ("APP0", "APP14")
+_PRIVATE_KEYS = {"xmp": "XMP", "XML:com.adobe.xmp": "XMP", "photoshop": "IPTC", "comment": "comment"}
+_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What an image file is.
+
+    Args:
+        format, mode, width, height: as its header says; empty and 0 if there is no such header.
+        embedded: kinds of metadata in it: EXIF, GPS, XMP, text, comment, IPTC, ICC, ...
+        fault: why it cannot be used; None if it was decoded.
+        pixels_hash: of size and RGB pixels, the same for every encoding of them; None with a fault.
+    """
+
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    embedded: tuple[str, ...] = ()
+    fault: str | None = None
+    pixels_hash: str | None = None
+
+
+def look_at(data: bytes) -> tuple[ImageFile, Rgb | None]:
+    """Decode an image file; what is wrong with it is an answer, not an error.
+
+    Args:
+        data: the file's bytes.
+
+    Returns:
+        What it is, and its pixels as RGB; None if they cannot be decoded, or are too many to try.
+    """
+    try:
+        if len(data) > MAX_IMAGE_BYTES:
+            raise ValueError(f"{len(data)} bytes")
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except IMAGE_ERRORS as error:
+        return ImageFile(fault=_plain(error)), None
+    form = (str(image.format), image.mode, image.width, image.height)
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            return ImageFile(*form, fault=f"{image.width} x {image.height} pixels, too many to decode"), None
+        try:
+            if getattr(image, "n_frames", 1) != 1:
+                raise ValueError("several frames")
+            image.load()
+            embedded = tuple(sorted(set(_embedded(image, data))))
+            pixels = np.asarray(image.convert("RGB"))
+        except IMAGE_ERRORS as error:
+            return ImageFile(*form, fault=_plain(error)), None
+    digest = hashlib.sha256(f"{image.width} {image.height} ".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return ImageFile(*form, embedded, None, digest.hexdigest()), pixels
+
+
+def _plain(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
+def _embedded(image: Image.Image, data: bytes) -> Iterator[str]:
+    """The kinds of metadata of a decoded image; of PNG, chunks behind the pixels are known only then."""
+    if "exif" in image.info:
+        yield "EXIF"
+        if _GPS_TAG in image.getexif():
+            yield "GPS"
+    if "icc_profile" in image.info:
+        yield "ICC"
+    yield from (kind for key, kind in _PRIVATE_KEYS.items() if key in image.info)
+    texts = [key for key in getattr(image, "text", {}) if key not in _PRIVATE_KEYS]
+    if texts:
+        yield "text"
+    if getattr(image, "private_chunks", None):
+        yield "private chunk"
+    for name, content in getattr(image, "applist", ()):
+        known = content.startswith((b"Exif\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"Photoshop"))
+        if name != "COM" and name not in _PLAIN_SEGMENTS and not known:
+            yield f"{name} segment"
+    end = _ENDS.get(str(image.format))
+    if end is not None and not data.endswith(end):
+        yield "bytes behind the image"

@@ -1,0 +1,129 @@
+"""Checks across the sides of a split: slides, patients, windows, and what names tell."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+
+from ..geometry import Box
+from ..overlap import overlapping_pairs
+from .findings import Finding, Pair, Subject, names_found, pairs_found, patches_found
+from .prints import Print
+
+
+def check_slides(subject: Subject) -> Iterator[Finding]:
+    """Slides with patches on both sides."""
+    yield _shared(subject, "slides", "slide", "slide_id", lambda patch: patch.slide_id)
+
+
+def check_patients(subject: Subject) -> Iterator[Finding]:
+    """Patients with patches on both sides, by the column case_id or the table that was given."""
+    yield _shared(
+        subject,
+        "patients",
+        "patient",
+        "case_id",
+        lambda patch: patch.case_id or subject.cases.get(patch.slide_id or ""),
+    )
+
+
+def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:
+    counts = {side: Counter(filter(None, map(key, prints))) for side, prints in subject.split.items()}
+    both = counts["train"].keys() & counts["test"].keys()
+    leaked = sum(counts["test"][name] for name in both)
+    known = sum(sum(each.values()) for each in counts.values())
+    notes = [_share(leaked, subject, f"come from {check} with training patches")] if both else []
+    notes += [_partly(known, len(subject.prints), column)] if 0 < known < len(subject.prints) else []
+    return Finding(
+        subject.config,
+        check,
+        f"No {what} has patches on both sides.",
+        len(both),
+        len(counts["train"].keys() | counts["test"].keys()),
+        unit=check,
+        binding=subject.by_slide,
+        unknown=_unknown(subject, column, known),
+        note="; ".join(notes),
+        **names_found(both),
+    )
+
+
+def check_names(subject: Subject) -> Iterator[Finding]:
+    """Patches of a release whose names tell that their slide is on the other side of the slide split."""
+    told = [patch for patch in subject.prints if patch.slide_side is not None]
+    if subject.regenerated and not told:
+        return
+    wrong = [patch for patch in told if patch.slide_side != subject.side(patch)]
+    leaked = sum(subject.side(patch) == "test" for patch in wrong)
+    yield patches_found(
+        subject,
+        "names",
+        "A patch is on the side of the slide split that its name tells.",
+        wrong,
+        binding=subject.by_slide,
+        unknown=None if told else "no patch has slide_side",
+        note=_share(leaked, subject, "come from slides on the training side") if wrong else "",
+    )
+
+
+def check_windows(subject: Subject) -> Iterator[Finding]:
+    """Windows of one slide that share pixels across the sides, by their coordinates."""
+    slides: dict[str, list[Print]] = defaultdict(list)
+    for patch in subject.prints:
+        if patch.slide_id and patch.box:
+            slides[patch.slide_id].append(patch)
+    shared = sorted((entry for name in sorted(slides) for entry in _crossing(subject, slides[name])), key=_worst)
+    leaked = {pair.left.place for _, pair in shared}
+    known = sum(map(len, slides.values()))
+    notes = [_partly(known, len(subject.prints), "slide_id, x, y")] if 0 < known < len(subject.prints) else []
+    if subject.manifest.parameters.get("resample"):
+        notes.append("windows of resampled slides are larger than their patches: some overlaps are not seen")
+    yield Finding(
+        subject.config,
+        "windows",
+        "No two windows of a slide share a pixel across the sides.",
+        len(leaked),
+        len(subject.split["test"]),
+        unit="test patches",
+        binding=subject.by_pixel,
+        unknown=_unknown(subject, "slide_id, x, y", known),
+        note="; ".join(notes),
+        **pairs_found([pair for _, pair in shared]),
+    )
+
+
+def _crossing(subject: Subject, prints: Sequence[Print]) -> Iterator[tuple[int, Pair]]:
+    boxes = [_box(patch) for patch in prints]
+    for one, other in overlapping_pairs(boxes):
+        pair = sorted((prints[one], prints[other]), key=lambda patch: (subject.side(patch), patch.place))
+        if subject.side(pair[0]) != subject.side(pair[1]):
+            first, second = boxes[one], boxes[other]
+            width = min(first.right, second.right) - max(first.x, second.x)
+            height = min(first.bottom, second.bottom) - max(first.y, second.y)
+            share = width * height / min(first.area, second.area)
+            yield width * height, Pair(pair[0], pair[1], f"windows of {pair[0].slide_id} share {share:.0%}")
+
+
+def _worst(entry: tuple[int, Pair]) -> tuple[int, str, str]:
+    return -entry[0], entry[1].left.patch_id, entry[1].right.patch_id
+
+
+def _box(patch: Print) -> Box:
+    x, y = patch.box or (0, 0)
+    return Box(y, x, max(1, patch.image.width), max(1, patch.image.height))
+
+
+def _unknown(subject: Subject, columns: str, known: int) -> str | None:
+    """Why a check says nothing, if it does."""
+    if known or not subject.prints:
+        return None
+    return f"no patch has {columns}"
+
+
+def _partly(known: int, of: int, column: str) -> str:
+    return f"{column} is known of {known:,} of {of:,} patches"
+
+
+def _share(leaked: int, subject: Subject, how: str) -> str:
+    test = len(subject.split["test"])
+    return f"{leaked:,} of {test:,} test patches {how}"

@@ -1,0 +1,232 @@
+"""Read a data set once, patch by patch, and keep of each a few kB: what its row says and what its image is."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from her2_ihc_40x import CLASSES, Her2Error, ReleaseError
+
+from .. import hub
+from ..diff import Edition
+from ..parallel import run_tasks
+from ..pixels import Rgb
+from ..shards import SCHEMA, Shard, Sides
+from ..tissue import GLASS_DENSITY
+from ..verify import sides_of
+from .images import ImageFile, look_at
+from .texture import Texture, darkest, describe, shrink
+
+#: A row group of ours holds 8 patches; of a stranger's file more is refused before it is read.
+MAX_GROUP_BYTES = 256 << 20
+MAX_GROUP_ROWS = 256
+_MAX_TEXT = 1000
+_COLUMNS = [name for name in SCHEMA.names if name not in ("roi_id", "mpp", "hue_similarity")]
+#: In levels: without more, an overview shows nothing.
+_BLANK = 2.0
+#: Where nothing in a patch is as bright, none of it can be told to be glass.
+_DARKEST_GLASS = 190.0
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a patch is stored: path of its file, row group, row in the group."""
+
+    shard: str
+    group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Print:
+    """What is kept of a patch: its row without the image, and what was seen of that.
+
+    Args:
+        place: where it is stored.
+        sides: its sides in both configs.
+        label, slide_score: classes; the score None if unknown.
+        box: x, y of the window in level-0 pixels; None if unknown.
+        tissue: the row's tissue fraction; None if unknown.
+        stated_sha256: the row's word on the image's bytes.
+        sha256: of the image's bytes.
+        image: what the file is.
+        look: "constant", "blank" (nothing to be seen), or "".
+        glass: the share of pixels that look like bare glass, by the patch's own brightest colour; 0 if unreadable.
+        texture: to find it elsewhere; None if unreadable.
+    """
+
+    place: Place
+    sides: Sides
+    patch_id: str
+    label: str
+    label_source: str | None
+    slide_id: str | None
+    case_id: str | None
+    slide_score: str | None
+    slide_side: str | None
+    box: tuple[int, int] | None
+    tissue: float | None
+    stated_sha256: str | None
+    sha256: str
+    image: ImageFile
+    look: str
+    glass: float
+    texture: Texture | None = field(repr=False, compare=False)
+
+    @property
+    def pixels(self) -> str:
+        """What two patches of the same pixels share: the hash of pixels, of an unreadable image that of its bytes."""
+        return self.image.pixels_hash or self.sha256
+
+
+def read_prints(edition: Edition, workers: int) -> list[Print]:
+    """Read every patch once, in path order; no more than a row group a worker is in memory.
+
+    Raises:
+        ReleaseError: a shard cannot be read, or is none of ours.
+        HubError: no answer.
+    """
+    tasks = [(edition, shard) for shard in sorted(edition.manifest.shards)]
+    read = run_tasks(
+        _read_shard,
+        tasks,
+        workers=workers,
+        label="Auditing",
+        unit="patch",
+        weight=lambda task: task[1].rows,
+        threads=True,  # decoding and hashing leave Python
+    )
+    return [found for prints in read for found in prints]
+
+
+def read_image(edition: Edition, place: Place) -> Rgb | None:
+    """The pixels of one patch that was read before; None if they cannot be decoded."""
+    shard = next(shard for shard in edition.manifest.shards if shard.path == place.shard)
+    with _reading(edition, shard):
+        _, rows = next(_read_groups(edition, shard, ["image"], only=place.group))
+        return look_at(_bytes(next(itertools.islice(rows, place.row, None))))[1]
+
+
+def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
+    edition, shard = task
+    with _reading(edition, shard):
+        return [
+            take_print(Place(shard.path, group, at), row)
+            for group, rows in _read_groups(edition, shard, _COLUMNS)
+            for at, row in enumerate(rows)
+        ]
+
+
+def _read_groups(
+    edition: Edition, shard: Shard, columns: list[str], only: int | None = None
+) -> Iterator[tuple[int, Iterator[dict[str, Any]]]]:
+    with edition.open(shard) as stored, pq.ParquetFile(stored, pre_buffer=True) as file:
+        if not file.schema_arrow.equals(SCHEMA):
+            raise ValueError("other columns or types than ours")
+        for group in range(file.num_row_groups) if only is None else [only]:
+            _check_group(file.metadata.row_group(group))
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            # A row at a time: a list of all would hold every image twice.
+            yield group, (table.slice(at, 1).to_pylist()[0] for at in range(table.num_rows))
+
+
+@contextmanager
+def _reading(edition: Edition, shard: Shard) -> Iterator[None]:
+    """Tell a damaged or hostile shard from a Hub that does not answer."""
+    subject = f"{shard.path} of {edition.name}"
+    with hub.talking(subject):
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+            of_the_hub = isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, pa.ArrowException))
+            if isinstance(error, Her2Error) or (of_the_hub and type(error) is not OSError):
+                raise
+            found = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            raise ReleaseError(subject, "a shard of ours", found, "See `her2-ihc-40x verify`.") from error
+
+
+def _check_group(group: Any) -> None:
+    """Refuse what could unpack to more than it takes on the disk: ours are neither compressed nor in dictionaries."""
+    if group.num_rows > MAX_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
+        raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
+    for at in range(group.num_columns):
+        column = group.column(at)
+        if column.compression != "UNCOMPRESSED" or column.has_dictionary_page:
+            raise ValueError(f"a compressed column {column.path_in_schema}")
+
+
+# --- One patch ----------------------------------------------------------------------------------------------------
+
+
+def take_print(place: Place, row: Mapping[str, Any]) -> Print:
+    """Look at one patch.
+
+    Raises:
+        ValueError: the row has no class, or texts that are none.
+    """
+    data = _bytes(row)
+    sides = sides_of(place.shard)
+    image, pixels = look_at(data)
+    overview = None if pixels is None else shrink(pixels)
+    grey = None if overview is None else darkest(overview)
+    return Print(
+        place=place,
+        sides=sides,
+        patch_id=_text(row["patch_id"]) or "",
+        label=_class(row["label"]),
+        label_source=_text(row["label_source"]),
+        slide_id=_text(row["slide_id"]),
+        case_id=_text(row["case_id"]),
+        slide_score=None if row["slide_score"] is None else _class(row["slide_score"]),
+        slide_side=_text(row["slide_side"]),
+        box=None if row["x"] is None or row["y"] is None else (row["x"], row["y"]),
+        tissue=row["tissue_fraction"],
+        stated_sha256=_text(row["sha256"]),
+        sha256=hashlib.sha256(data).hexdigest(),
+        image=image,
+        look="" if grey is None or pixels is None else _look(grey, pixels),
+        glass=0.0 if overview is None else glass_share(overview),
+        texture=None if grey is None else describe(grey, mirror="test" in (sides.wsi, sides.patch)),
+    )
+
+
+def glass_share(overview: Rgb) -> float:
+    """The share of an overview that is as bright as its brightest colour, if that can be glass.
+
+    A release tells no white point; the 98th percentile of each channel stands for it.
+    """
+    white = np.percentile(overview.reshape(-1, 3), 98, axis=0)
+    if white.min() < _DARKEST_GLASS:
+        return 0.0
+    return float((overview >= white * 10**-GLASS_DENSITY).all(axis=2).mean())
+
+
+def _look(grey: NDArray[np.uint8], pixels: Rgb) -> str:
+    if float(grey.std()) >= _BLANK:
+        return ""
+    return "constant" if bool((pixels == pixels[0, 0]).all()) else "blank"
+
+
+def _bytes(row: Mapping[str, Any]) -> bytes:
+    return (row["image"] or {}).get("bytes") or b""
+
+
+def _text(value: str | None) -> str | None:
+    if value is not None and len(value) > _MAX_TEXT:
+        raise ValueError(f"a text of {len(value)} characters")
+    return value
+
+
+def _class(value: int | None) -> str:
+    if value is None or value not in range(len(CLASSES)):
+        raise ValueError(f"class {value}")
+    return CLASSES[value]

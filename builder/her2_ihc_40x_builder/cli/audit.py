@@ -1,0 +1,61 @@
+"""`her2-ihc-40x audit`: say what the splits leak, what is there twice, and what is wrong with patches."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from .arguments import add_workers, path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "audit",
+        help="find leaks between train and test, duplicates and bad patches",
+        description="Read every patch once, and say for each config which promise is kept: slides, patients, windows "
+        "and images on one side only, one label an image, nothing beside the pixels. Exit code 1: one is broken.",
+    )
+    parser.add_argument("data", metavar="DIR", help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
+    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    parser.add_argument("--patients", type=path, metavar="CSV", help="a CSV of slide_id, case_id")
+    parser.add_argument("--report", type=path, help="where the worst pairs are shown (DIR-audit, if there are any)")
+    add_workers(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit, print, and show the worst pairs."""
+    from .. import audit
+    from ..audit.gallery import check_gallery_place, write_gallery
+    from ..audit.table import audit_table
+    from ..diff import open_edition
+    from ..labels import read_labels
+
+    folder = Path(arguments.data).expanduser()
+    local = folder if folder.is_dir() else None
+    report = arguments.report or _beside(folder)
+    check_gallery_place(report, local)
+    cases = {}
+    if arguments.patients:
+        table = read_labels(arguments.patients)
+        cases = {slide: labels.case_id.value for slide, labels in table.slides.items() if labels.case_id}
+    edition = open_edition(arguments.data if local is None else str(folder))
+    found = audit.audit_edition(edition, cases, arguments.workers)
+    shown = write_gallery(found, report)
+    if arguments.json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=True))
+    else:
+        print(audit_table(found))
+        if shown:
+            print(f"{shown} pairs in {report} (patches of the data set: do not publish it)")
+    return 1 if found.broken else 0
+
+
+def _beside(data: Path) -> Path:
+    """Beside a folder; of a revision of the Hub, here."""
+    if data.is_dir():
+        data = data.resolve()
+        return data.with_name(f"{data.name}-audit")
+    return Path(f"{data.name.replace('@', '-')}-audit")

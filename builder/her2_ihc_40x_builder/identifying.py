@@ -1,0 +1,164 @@
+"""Why an id looks as if it could identify a patient: by its form alone, as far as a form can tell.
+
+Looked for are accession and hospital numbers, dates, national numbers and personal names. It errs on the side of asking
+where a form is typical of these (a run of six digits), and of silence where it is not (`P01-001`, `john`): a harmless
+look proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from itertools import product
+
+# --- What is harmless, whatever it looks like ---------------------------------------------------------------------
+
+_HARMLESS = re.compile(
+    r"""
+      her2-[0-3]\+?-score_(train|test)_\d+(\.(png|jpe?g))?           # a patch of the release
+    | block-[0-3]\+?-(train|test)-\d+                                # a block of it
+    | TCGA-[A-Z0-9]{2}-[A-Z0-9]{4}(-[A-Z0-9]+)*(\.[0-9A-F-]{36})?     # a public barcode
+    | [0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}                       # a UUID
+    | (slide|case|region|file)-[bcdfghjkmnpqrstv]{16}                 # a pseudonym of this package
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+#: Ids that annotation tools count with: a number, a layer and a number, the corner of a box.
+_COUNTED = re.compile(r"\d{1,9}|\d{1,4}-\d{1,6}|xm?\d+ym?\d+(-\d+)?")
+_PLACE = re.compile(r"(-x-?\d+-y-?\d+)?(\.(png|jpe?g|webp))?$", re.IGNORECASE)
+
+# --- Forms --------------------------------------------------------------------------------------------------------
+
+_DATES = (
+    re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?P<gap>[-_./ ]?)(?P<m>\d\d?)(?P=gap)(?P<d>\d\d?)(?!\d)"),
+    re.compile(r"(?<!\d)(?P<d>\d\d?)(?P<gap>[-_./ ])(?P<m>\d\d?)(?P=gap)(?P<y>(?:19|20)?\d\d)(?!\d)"),
+    re.compile(r"(?<!\d)(?P<d>\d\d)(?P<m>\d\d)(?P<y>(?:19|20)\d\d)(?!\d)"),
+)
+_MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_NAMED_DATE = re.compile(
+    rf"(?<!\d)(\d\d?[-_. ]?({_MONTH})[a-z]*[-_. ]?(19|20)\d\d|(19|20)\d\d[-_. ]?({_MONTH})[a-z]*[-_. ]?\d\d?)(?!\d)",
+    re.IGNORECASE,
+)
+_ACCESSIONS = (
+    # S21-12345, SP-20-1234, H2021/1234, S2021-001234
+    re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,3}[-_ ]?(\d\d[-_/ .]\d{4,8}|(19|20)\d\d[-_/ .]\d{3,8})(?!\d)", re.IGNORECASE),
+    # 21-S-004567, 2021S1234
+    re.compile(r"(?<![A-Za-z0-9])(19|20)?\d\d[-_/ ]?[A-Z]{1,3}[-_/ ]?\d{4,8}(?!\d)", re.IGNORECASE),
+    # 2021-12345
+    re.compile(r"(?<!\d)(19|20)\d\d[-_/]\d{4,8}(?!\d)"),
+)
+_LABELLED = re.compile(
+    r"(?<![a-z])(mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|acc|accession)[-_ :#.]*(no|nr)?[-_ :#.]*\d{3,}", re.IGNORECASE
+)
+_NATIONAL = (
+    re.compile(r"(?<!\d)(?P<first>\d{6})[-+A-FU-Y](?P<rest>\d{3}[0-9A-FHJ-NPR-Y])(?![A-Za-z0-9])", re.IGNORECASE),  # fi
+    re.compile(r"(?<!\d)(?P<first>\d{6}|\d{8})[-+](?P<rest>\d{4})(?!\d)"),  # se, dk
+)
+_GROUPED = re.compile(r"(?<!\d)(\d{3}-\d{2}-\d{4}|\d{3}[- ]\d{3}[- ]\d{4}|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z])(?!\d)")
+_LONG_NUMBER = re.compile(r"(?<!\d)(?!00\d{4}(?!\d))\d{6,}")
+_NAME_PAIR = re.compile(r"(?<![^\W\d_])(?P<one>[^\W\d_]{2,})(?:[_ ,-]|, )(?P<two>[^\W\d_]{2,})(?![^\W\d_])")
+#: Words of the field, which stand together in names of slides without naming anybody.
+_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    aperio area array batch benign biopsy block blocks breast cancer carcinoma case cases centre center cohort
+    control core cores data dcis demo diagnosis edge edges erbb excision external file final first fold glass group he
+    her hospital idc ihc image images inner internal invasive lab large last left level lesion low lymph main margin
+    mask medium met metastasis middle model negative new node normal old one outer pair part patch patches patient
+    pilot positive primary project public random region regions repeat resection right roi rois run sample samples
+    scan scanner score scored second section series set site slide slides small source specimen stain stained staining
+    strong study svs synthetic target test testing third tile tissue tma train training trial tumor tumors tumour two
+    unit unstained val validation weak whole wsi zone
+    """,
+    )
+)
+_GIVEN = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    aino ahmad ali anna anne antti aisha carlos chen david elena emma eva fatima hanna hans helena ivan jan james jane
+    jari jean johan johanna john jose juan juha kari karin katarzyna lars laura lee lucia maria marie marja mark mary
+    matti michael mikko minna mohamed mohammed muhammad nur olga patricia paul pedro peter pieter pirjo ravi robert
+    sara sari siti sofia susan tan thomas timo tuula wei william yan yusuf
+    """,
+    )
+)
+
+
+def why_identifying(text: str) -> str | None:
+    """Say what an id looks like that could identify a patient, in a few words; None if it looks harmless."""
+    if _HARMLESS.fullmatch(text):
+        return None
+    return next((reason for reason, holds in _FORMS if holds(text)), None)
+
+
+def why_identifying_region(roi_id: str) -> str | None:
+    """As `why_identifying`, of a region's id: numbers of up to nine digits are what annotation tools count with."""
+    return None if _COUNTED.fullmatch(roi_id) else why_identifying(roi_id)
+
+
+def why_identifying_patch(patch_id: str) -> str | None:
+    """As `why_identifying`, of a patch's id or file name."""
+    return why_identifying(without_place(patch_id))
+
+
+def without_place(patch_id: str) -> str:
+    """A patch's id or file name less its place on the slide and its suffix: the slide's id, where it begins with it."""
+    return _PLACE.sub("", patch_id)
+
+
+def _has_date(text: str) -> bool:
+    found = (match for form in _DATES for match in form.finditer(text))
+    return any(_is_date(int(m["y"]), int(m["m"]), int(m["d"])) for m in found) or _NAMED_DATE.search(text) is not None
+
+
+def _is_date(year: int, month: int, day: int) -> bool:
+    """Whether it is one, the day before or after the month."""
+    year += 0 if year > 99 else 2000
+    for one, two in ((month, day), (day, month)):
+        try:
+            date(year, one, two)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _has_national_number(text: str) -> bool:
+    for match in (match for form in _NATIONAL for match in form.finditer(text)):
+        first = match["first"][-6:]
+        ends = product((first[:2], first[4:]), (first[2:4],))
+        if any(1 <= int(day) <= 31 and 1 <= int(month) <= 12 for day, month in ends):
+            return True
+    return _GROUPED.search(text) is not None
+
+
+def _has_name(text: str) -> bool:
+    if re.search(r"[^\W\d_]\^[^\W\d_]|[\w.]@\w", text):  # as DICOM writes a name, and an address
+        return True
+    start = 0
+    while match := _NAME_PAIR.search(text, start):
+        one, two = match["one"], match["two"]
+        known = {one.casefold(), two.casefold()} & _WORDS
+        capital = all(word[0].isupper() and (word[1:].islower() or word.isupper()) for word in (one, two))
+        # Of all capitals a name has a vowel and some length; codes have neither.
+        spoken = all(word.islower() or not word.isupper() or _is_spoken(word) for word in (one, two))
+        if not known and ({one.casefold(), two.casefold()} & _GIVEN or (capital and spoken)):
+            return True
+        start = match.start("two")
+    return False
+
+
+def _is_spoken(word: str) -> bool:
+    return len(word) > 2 and re.search(r"[AEIOUYÄÖÅÉØ]", word) is not None
+
+
+_FORMS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    ("a national or patient number", lambda text: _LABELLED.search(text) is not None or _has_national_number(text)),
+    ("a date", _has_date),
+    ("an accession number", lambda text: any(form.search(text) for form in _ACCESSIONS)),
+    ("a person's name", _has_name),
+    ("a long number, as hospital numbers are", lambda text: _LONG_NUMBER.search(text) is not None),
+)

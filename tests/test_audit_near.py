@@ -1,0 +1,107 @@
+"""Copies of a patch are found, however they were altered, and nothing else is."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from her2_ihc_40x import CLASSES
+
+pytest.importorskip("cv2", reason="needs the extra [build]")
+
+from her2_ihc_40x_builder.audit import near
+from her2_ihc_40x_builder.audit.near import find_near
+from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, shrink
+from her2_ihc_40x_builder.drawing import draw_patch
+from her2_ihc_40x_builder.pixels import Rgb
+from planted import COPIES, Spot
+
+SIZE = 384
+
+
+def texture(pixels: Rgb, mirror: bool = True) -> Texture:
+    return describe(darkest(shrink(np.ascontiguousarray(pixels))), mirror=mirror)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """100 windows that share no pixel, and their textures."""
+
+    spots: list[Spot]
+    textures: list[Texture]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Drawn:
+    fields = [draw_patch(CLASSES[seed % 4], seed, 5 * SIZE) for seed in range(4)]
+    places = list(itertools.product(range(5), repeat=2))
+    spots = [Spot(field, x * SIZE, y * SIZE, SIZE) for field in fields for y, x in places]
+    return Drawn(spots, [texture(spot.pixels) for spot in spots])
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_95_of_100_copies_are_found(drawn: Drawn, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    copies = [texture(COPIES[kind](spot, rng)) for spot in drawn.spots]
+    matches = {(match.query, match.pool) for match in find_near(copies, drawn.textures)}
+    assert sum((at, at) in matches for at in range(100)) >= 95
+    if kind not in ("shifted", "all at once"):  # what is beside a window is no copy of it
+        assert all(at == other for at, other in matches)
+
+
+def test_no_window_is_taken_for_another(drawn: Drawn) -> None:
+    assert [match for match in find_near(drawn.textures, drawn.textures) if match.query != match.pool] == []
+
+
+@pytest.mark.shared
+def test_no_real_window_is_taken_for_another(shared: Path) -> None:
+    openslide = pytest.importorskip("openslide")
+    textures = []
+    for path in sorted((shared / "real" / "WSI").glob("*/*.svs"))[::4]:
+        with openslide.OpenSlide(path) as slide:
+            for x, y in itertools.product(range(1100, 3200, 1024), repeat=2):
+                textures.append(texture(np.asarray(slide.read_region((x, y), 0, (1024, 1024)).convert("RGB"))))
+    found = {(match.query, match.pool) for match in find_near(textures, textures)}
+    assert all(query == pool for query, pool in found)
+    assert len(found) > 0.9 * len(textures)
+
+
+def test_a_match_says_how_two_patches_lie(drawn: Drawn) -> None:
+    spot = Spot(drawn.spots[12].field, SIZE, SIZE, SIZE)
+    original = texture(spot.pixels)
+    (match,) = find_near([texture(spot.cut(96, 0))], [original])
+    assert (match.turn, match.mirrored) == (0, False)
+    assert match.shift == pytest.approx((0.25, 0), abs=0.01)
+    assert match.overlap == pytest.approx(0.75, abs=0.03)
+    (match,) = find_near([texture(np.rot90(spot.pixels[:, ::-1]))], [original])
+    # A mirrored and turned image has two descriptions; either lays it on the original as a whole.
+    assert match.mirrored
+    assert match.shift == pytest.approx((0, 0), abs=0.01)
+    assert match.likeness > 0.99
+
+
+def test_little_in_common_is_no_copy(drawn: Drawn) -> None:
+    spot = Spot(drawn.spots[0].field, 0, 0, SIZE)
+    assert find_near([texture(spot.cut(round(0.9 * SIZE), 0))], [texture(spot.pixels)]) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (64, 64), (200, 300)])
+def test_glass_and_tiny_images_match_nothing(shape: tuple[int, int]) -> None:
+    blank = texture(np.full((*shape, 3), 240, np.uint8))
+    assert find_near([blank], [blank]) == []
+    assert find_near([], [blank]) == find_near([blank], []) == []
+
+
+def test_many_copies_of_one_patch_stay_bounded(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_MAX_MEETINGS", 50)
+    matches = find_near(drawn.textures[:1] * 40, drawn.textures[:1] * 40)
+    assert 0 < len(matches) <= 50
+
+
+def test_a_query_needs_its_mirror_image(drawn: Drawn) -> None:
+    with pytest.raises(ValueError, match="mirror"):
+        find_near([texture(drawn.spots[0].pixels, mirror=False)], drawn.textures)

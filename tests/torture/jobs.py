@@ -1,0 +1,88 @@
+"""The commands that write, each with what is there before it and what must be there after it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torture.machine import Fault, Machine, Run
+
+Snapshot = dict[str, str]
+#: Calls that can fail for want of room or by a broken disk.
+WRITING = "owsrlm"
+
+
+def snapshot(root: Path) -> Snapshot:
+    """Every file below a folder, hidden or not, by the hash of what it holds; every folder and link.
+
+    A report's page is only said to be there: it tells what was taken over from a run before.
+    """
+    return {
+        path.relative_to(root).as_posix(): "link"
+        if path.is_symlink()
+        else "folder"
+        if path.is_dir()
+        else "page"
+        if path.name == "index.html"
+        else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+    }
+
+
+@dataclass
+class Job:
+    """A command.
+
+    Args:
+        name: of it, and of what is there before.
+        machine: that runs it.
+        before: a folder that holds what is there before.
+        arguments: of the command line; @ stands for the folder that it works in.
+        inputs: files and folders that it reads.
+        outputs: names in the folder that it works in.
+        kept: a pattern of paths in that folder, of work that a run which failed keeps for the next to go on with.
+    """
+
+    name: str
+    machine: Machine
+    before: Path
+    arguments: Sequence[object]
+    inputs: Sequence[Path] = ()
+    outputs: Sequence[str] = ("out",)
+    kept: str = "(?!)"
+    _unbroken: tuple[Snapshot, Sequence[str]] | None = None
+
+    def prepare(self, root: Path) -> Snapshot:
+        """Make `root` as it is before a run."""
+        shutil.copytree(self.before, root)
+        (root / "tmp").mkdir()
+        return snapshot(root)
+
+    def run(self, root: Path, fault: Fault | None = None, *more: object, clock: int = 0) -> Run:
+        """Run it in `root`."""
+        arguments = [str(argument).replace("@", str(root)) for argument in (*self.arguments, *more)]
+        return self.machine.run(root, arguments, fault, clock=clock)
+
+    def unbroken(self, scratch: Path) -> tuple[Snapshot, Sequence[str]]:
+        """What is there after a run in which nothing goes wrong, and its calls."""
+        if self._unbroken is None:
+            self.prepare(scratch / "unbroken")
+            run = self.run(scratch / "unbroken")
+            assert run.code == 0, run.err
+            self._unbroken = snapshot(scratch / "unbroken"), run.calls
+        return self._unbroken
+
+
+def part(found: Snapshot, name: str) -> Snapshot:
+    """What a snapshot says of one output and all below it."""
+    return {path: what for path, what in found.items() if path == name or path.startswith(f"{name}/")}
+
+
+def rest(found: Snapshot, job: Job) -> Snapshot:
+    """What a snapshot says of all that is neither an output nor kept: what should not be there."""
+    outputs = {path for name in job.outputs for path in part(found, name)}
+    return {path: what for path, what in found.items() if path not in outputs and not re.fullmatch(job.kept, path)}

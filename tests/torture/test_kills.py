@@ -1,0 +1,37 @@
+"""Killed at any call that changes a file, and run again: the same bytes as an unbroken run, and nothing left over."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from torture.campaign import SHARE, points, rng
+from torture.jobs import Job, part, snapshot
+from torture.machine import KILL_ALL, KILL_MAIN, Fault
+
+
+@pytest.mark.parametrize("command", ["pack", "build", "card", "fetch"])
+@pytest.mark.parametrize("point", points(short=1, long=50))
+def test_a_killed_run_is_run_again_to_the_same_bytes(
+    point: int, command: str, make_job: Callable[[str], Job], tmp_path: Path
+) -> None:
+    draw = rng(f"kill {command}", point)
+    over = SHARE is not None and draw.random() < 0.5 and command in ("pack", "build")
+    job = make_job(f"{command} over another" if over else command)
+    after, calls = job.unbroken(tmp_path)
+    action = draw.choice([KILL_ALL, KILL_MAIN])
+    # Workers that outlive the process that started them are there only where there is more than one.
+    workers = ["--workers", 2] if command in ("pack", "build") and action == KILL_MAIN else []
+    before = job.prepare(tmp_path / "root")
+    run = job.run(tmp_path / "root", Fault(action, draw.randint(1, len(calls))), *workers)
+    assert run.code == -signal.SIGKILL, run.err
+    broken = snapshot(tmp_path / "root")
+    for name in job.outputs if command != "card" else ():
+        aside = f".{name}.partial/replaced"
+        assert part(broken, name) in (part(before, name), part(after, name)) or aside in broken, run.calls[-1]
+    run = job.run(tmp_path / "root")
+    assert run.code == 0, run.err
+    assert snapshot(tmp_path / "root") == after
