@@ -119,7 +119,7 @@ def read_manifest(folder: Path) -> Manifest:
             shards=[Shard(**entry) for entry in _list(content["files"])],
             counts=content["counts"],
             parameters=content["parameters"],
-            source=dict(content["source"]),
+            source=content["source"],
             units=content["units"],
             report=content["report"],
             hue_references=content["hue_references"],

@@ -62,7 +62,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, release: Path, shards: Path
     return root
 
 
-@pytest.mark.parametrize("point", points(short=2, long=100))
+@pytest.mark.parametrize("point", points(short=1, long=100))
 def test_a_spoiled_file_is_refused_in_words_or_read_rightly(point: int, ground: Path) -> None:
     path = os.pathsep.join([str(TESTS), *sys.path])
     run = [sys.executable, "-m", "torture.hostile", str(ground), str(point)]
