@@ -41,6 +41,7 @@ from her2_ihc_40x_builder.errors import Her2Error, OutputError, SlideError
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.order import draw
 from her2_ihc_40x_builder.slides import open_slide
+from her2_ihc_40x_builder.summary import build_summary
 from her2_ihc_40x_builder.synthetic import SlideFormat
 from her2_ihc_40x_builder.white import White
 
@@ -227,6 +228,8 @@ def test_sides_from_a_table(cohort: Cohort, tmp_path: Path) -> None:
     table.write_text("\n".join(["slide_id,wsi_split", *lines]))
     result = build(cohort, tmp_path / "out", splits=table, intensity="none")
     assert {slide for slide, unit in result.manifest.units.items() if unit["wsi_side"] == "test"} == {"A", "C"}
+    warned = [line for line in build_summary(result).splitlines() if line.startswith("warning: wsi_split")]
+    assert warned == ["warning: wsi_split: all 7 patches of class 0 are in test, none in train."]
 
 
 # --- Same bytes ---------------------------------------------------------------------------------------------------
@@ -336,8 +339,10 @@ def test_a_packed_release_is_never_replaced(cohort: Cohort, shards: Path, tmp_pa
 def test_a_slide_that_is_gone_takes_its_files_along(own_cohort: Cohort, tmp_path: Path) -> None:
     build(own_cohort, tmp_path / "out", intensity="none")
     own_cohort.slide("A").unlink()
-    build(own_cohort, tmp_path / "out", intensity="none")
+    result = build(own_cohort, tmp_path / "out", intensity="none")
     assert files_of(tmp_path / "out", "A") == {}
+    assert result.gone == ("A",)
+    assert "gone: A was in the data set" in build_summary(result)
     build(own_cohort, tmp_path / "fresh", intensity="none")
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
@@ -377,6 +382,7 @@ def test_previous_keeps_sides_and_references_and_without_it_moves_are_named(own_
     sides = {slide: unit["wsi_side"] for slide, unit in result.manifest.units.items()}
     assert sides["renamed"] == earlier["A"]
     assert result.moved
+    assert not result.gone
     assert set(result.moved) == {slide for slide in "BCD" if sides[slide] != earlier[slide]}
 
 

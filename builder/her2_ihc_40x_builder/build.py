@@ -42,6 +42,7 @@ class BuildResult:
         verdicts: of the hue filter, by class, or by split and class.
         reused: slides whose files were there already.
         moved: slides that are on another side of `wsi_split` than in the data set that was replaced.
+        gone: slides of the data set that was replaced that are not in this one, under any name.
     """
 
     plan: BuildPlan
@@ -49,6 +50,7 @@ class BuildResult:
     verdicts: Mapping[str, HueVerdict]
     reused: tuple[str, ...]
     moved: tuple[str, ...]
+    gone: tuple[str, ...]
 
 
 def build_dataset(
@@ -107,7 +109,7 @@ def build_dataset(
         _check_not_empty(inputs, plan, manifest)
         _drop_strangers(tree, manifest)
         manifest = write_companions(tree, manifest)
-    return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest))
+    return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest), _gone(earlier, manifest))
 
 
 def _earlier(out: Path) -> Manifest | None:
@@ -267,3 +269,9 @@ def _moved(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
         for slide_id, unit in manifest.units.items()
         if before.get(unit["content_key"], unit["wsi_side"]) != unit["wsi_side"]
     )
+
+
+def _gone(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
+    still = {unit["content_key"] for unit in manifest.units.values()}
+    before = earlier.units.items() if earlier else ()
+    return tuple(slide for slide, unit in before if unit["content_key"] not in still and slide not in manifest.units)
