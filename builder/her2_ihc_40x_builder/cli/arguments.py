@@ -92,6 +92,16 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `build` is told of its output; `plan` takes it too, so that one line serves both."""
+    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
+    parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
+    add_license(parser)
+    add_workers(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a data set that was built otherwise")
+
+
 def build_arguments(arguments: argparse.Namespace) -> tuple[BuildInputs, BuildParameters]:
     """Inputs and parameters as the command line gives them."""
     from ..encode import Encoding
