@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -25,11 +26,13 @@ from drawn_slides import (
     CLI,
     PATCH,
     SCORES,
+    SIZE,
     Cohort,
     boxes,
     build,
     command,
     contents,
+    draw_cohort,
     draw_one,
     files_of,
     rows,
@@ -38,9 +41,11 @@ from drawn_slides import (
 from her2_ihc_40x import CLASSES, ReleaseError
 from her2_ihc_40x_builder.encode import Encoding
 from her2_ihc_40x_builder.errors import Her2Error, OutputError, SlideError
+from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.order import draw
 from her2_ihc_40x_builder.slides import open_slide
+from her2_ihc_40x_builder.summary import build_summary
 from her2_ihc_40x_builder.synthetic import SlideFormat
 from her2_ihc_40x_builder.white import White
 
@@ -169,6 +174,42 @@ def test_other_image_formats(cohort: Cohort, built: Path, tmp_path: Path, image_
         assert np.abs(pixels_of(row).astype(int) - pixels_of(lossless)).max() <= tolerance
 
 
+@pytest.mark.parametrize(("image_format", "tolerance"), [("jpeg", 4), ("webp", 0)])
+def test_other_image_formats_of_resampled_slides(
+    cohort: Cohort, tmp_path: Path, image_format: Any, tolerance: float
+) -> None:
+    options: dict[str, Any] = {"mpp": 0.125, "resample": True, "patch_size": 128}
+    build(cohort, tmp_path / "png", **options)
+    build(cohort, tmp_path / "other", encoding=Encoding(image_format), **options)
+    found = rows(tmp_path / "other")
+    for row, lossless in zip(found, rows(tmp_path / "png"), strict=True):
+        assert Image.open(io.BytesIO(row["image"]["bytes"])).format == image_format.upper()
+        assert (row["mpp"], pixels_of(row).shape) == (0.25, (128, 128, 3))
+        assert np.abs(pixels_of(row).astype(int) - pixels_of(lossless)).mean() <= tolerance
+
+
+def test_an_export_of_the_other_origin_gives_the_same_bytes_with_invert_y(own_cohort: Cohort, tmp_path: Path) -> None:
+    # The regions that are drawn with the slides look the same upside down: this one does not.
+    region = Box(x=324, y=340, width=408, height=300)
+    turned = Box(x=324, y=SIZE.height - region.bottom, width=408, height=300)
+    exports = {}
+    for name, box in {"right": region, "turned": turned}.items():
+        exports[name] = tmp_path / name
+        for slide in SCORES:
+            write_qupath(exports[name] / f"{slide}.geojson", (box,))
+    places = {}
+    for name, export, invert in (
+        ("expected", "right", False),
+        ("inverted", "turned", True),
+        ("forgotten", "turned", False),
+    ):
+        build(own_cohort, tmp_path / "out" / name, regions=exports[export], invert_y=invert, intensity="none")
+        places[name] = {row["y"] for row in rows(tmp_path / "out" / name)}
+    assert contents(tmp_path / "out/inverted/data") == contents(tmp_path / "out/expected/data")
+    assert min(places["expected"]) == region.y
+    assert min(places["forgotten"]) == turned.y
+
+
 def test_finer_slides_are_resampled_on_request(own_cohort: Cohort, tmp_path: Path) -> None:
     draw_one(own_cohort.slide("A"), "0", 0, SlideFormat(mpp=0.125))
     result = build(own_cohort, tmp_path / "refused")
@@ -227,6 +268,8 @@ def test_sides_from_a_table(cohort: Cohort, tmp_path: Path) -> None:
     table.write_text("\n".join(["slide_id,wsi_split", *lines]))
     result = build(cohort, tmp_path / "out", splits=table, intensity="none")
     assert {slide for slide, unit in result.manifest.units.items() if unit["wsi_side"] == "test"} == {"A", "C"}
+    warned = [line for line in build_summary(result).splitlines() if line.startswith("warning: wsi_split")]
+    assert warned == ["warning: wsi_split: all 7 patches of class 0 are in test, none in train."]
 
 
 # --- Same bytes ---------------------------------------------------------------------------------------------------
@@ -245,6 +288,28 @@ def test_another_listing_order_changes_no_byte(
     monkeypatch.setattr(os, "walk", backwards)
     build(cohort, tmp_path / "backwards", intensity="none")
     assert contents(tmp_path / "backwards") == contents(built)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_and_listing_order_together_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    scores = {name: CLASSES[number % 4] for number, name in enumerate("QWERTYUI")}
+    many = draw_cohort(tmp_path / "in", scores)
+    options: dict[str, Any] = {"min_tissue": 0.9}
+    build(many, tmp_path / "one", **options)
+    walk, iterdir = os.walk, Path.iterdir
+    shuffled = random.Random(workers)
+
+    def listed(top: Any) -> Any:
+        for folder, folders, files in walk(top):
+            shuffled.shuffle(folders)
+            yield folder, folders, shuffled.sample(files, len(files))
+
+    monkeypatch.setattr(os, "walk", listed)
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(sorted(iterdir(folder), reverse=True)))
+    build(many, tmp_path / "several", workers=workers, **options)
+    assert contents(tmp_path / "several") == contents(tmp_path / "one")
 
 
 def test_threads_within_a_slide_change_no_byte(own_cohort: Cohort, tmp_path: Path) -> None:
@@ -336,8 +401,10 @@ def test_a_packed_release_is_never_replaced(cohort: Cohort, shards: Path, tmp_pa
 def test_a_slide_that_is_gone_takes_its_files_along(own_cohort: Cohort, tmp_path: Path) -> None:
     build(own_cohort, tmp_path / "out", intensity="none")
     own_cohort.slide("A").unlink()
-    build(own_cohort, tmp_path / "out", intensity="none")
+    result = build(own_cohort, tmp_path / "out", intensity="none")
     assert files_of(tmp_path / "out", "A") == {}
+    assert result.gone == ("A",)
+    assert "gone: A was in the data set" in build_summary(result)
     build(own_cohort, tmp_path / "fresh", intensity="none")
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
@@ -377,6 +444,7 @@ def test_previous_keeps_sides_and_references_and_without_it_moves_are_named(own_
     sides = {slide: unit["wsi_side"] for slide, unit in result.manifest.units.items()}
     assert sides["renamed"] == earlier["A"]
     assert result.moved
+    assert not result.gone
     assert set(result.moved) == {slide for slide in "BCD" if sides[slide] != earlier[slide]}
 
 

@@ -48,12 +48,13 @@ def test_quarantine_is_exit_code_three_in_plan_and_build(
 ) -> None:
     path = own_cohort.slide("A")
     path.write_bytes(path.read_bytes()[:2000])
-    plan = arguments(own_cohort, tmp_path, "--min-tissue", "0.9")
-    del plan[plan.index("--out") : plan.index("--out") + 2]
+    plan = arguments(own_cohort, tmp_path / "none", "--min-tissue", "0.9", "--workers", "1", "--report-dropped")
     assert main(["plan", *plan[1:]]) == 3
     said = capsys.readouterr().out
     assert "quarantine 0/A.svs: " in said
     assert "at most 21 patches" in said
+    assert said.rstrip().count("on 1 cores") == 1
+    assert not (tmp_path / "none").exists()
     assert "windows by class: 0: 0, 1+: 7, 2+: 0, 3+: 14" in said
     more = ["--workers", "1", "--min-tissue", "0.9", "--report-dropped"]
     assert main(arguments(own_cohort, tmp_path / "out", *more)) == 3

@@ -38,6 +38,8 @@ def test_overlays_show_regions_kept_and_dropped_windows(own_cohort: Cohort, tmp_
             assert max(picture.size) == max(SIZE.width, SIZE.height)
             region = boxes()[0]
             assert picture.getpixel((region.x, region.y + 3)) == BLUE
+            near = picture.crop((region.x + 6, region.y + 6, region.x + 40, region.y + 40))
+            assert count(near, BLUE) >= 10
             assert bool(count(picture, RED)) == bool(dropped[slide.slide_id])
             assert bool(count(picture, GREEN)) == (len(dropped[slide.slide_id]) < 7)
     assert any(dropped.values())

@@ -44,7 +44,7 @@ def test_an_override_replaces_and_says_so() -> None:
     scale = decide_scale("a.svs", Mpp(0.5, 0.5), None, override=0.25)
     assert scale.mpp == 0.25
     assert len(scale.warnings) == 1
-    assert "--mpp 0.25 replaces the 0.5" in scale.warnings[0]
+    assert "the given mpp 0.25 replaces the 0.5" in scale.warnings[0]
     assert decide_scale("a.svs", None, None, override=0.25).warnings == ()
 
 

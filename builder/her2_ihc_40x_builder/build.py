@@ -45,6 +45,7 @@ class BuildResult:
         verdicts: of the hue filter, by class, or by split and class.
         reused: slides whose files were there already.
         moved: slides that are on another side of `wsi_split` than in the data set that was replaced.
+        gone: slides of the data set that was replaced that are not in this one, under any name.
         names: what may be told of them.
     """
 
@@ -53,6 +54,7 @@ class BuildResult:
     verdicts: Mapping[str, HueVerdict]
     reused: tuple[str, ...]
     moved: tuple[str, ...]
+    gone: tuple[str, ...]
     names: OpenNames
 
 
@@ -119,7 +121,10 @@ def build_dataset(
         _check_not_empty(inputs, plan, manifest)
         _drop_strangers(tree, manifest)
         manifest = write_companions(tree, manifest)
-    return BuildResult(plan, manifest, hue.verdicts, reused, _moved(earlier, manifest), names)
+    # Under another key, or none, slides of then and now are not to be compared, and names of then not to be told.
+    before = earlier if earlier and earlier.parameters.get("pseudonyms") == told["pseudonyms"] else None
+    moved, gone = _moved(before, manifest), _gone(before, manifest)
+    return BuildResult(plan, manifest, hue.verdicts, reused, moved, gone, names)
 
 
 def _told(parameters: BuildParameters, names: OpenNames) -> dict[str, Any]:
@@ -297,3 +302,9 @@ def _moved(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
         for slide_id, unit in manifest.units.items()
         if before.get(unit["content_key"], unit["wsi_side"]) != unit["wsi_side"]
     )
+
+
+def _gone(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
+    still = {unit["content_key"] for unit in manifest.units.values()}
+    before = earlier.units.items() if earlier else ()
+    return tuple(slide for slide, unit in before if unit["content_key"] not in still and slide not in manifest.units)

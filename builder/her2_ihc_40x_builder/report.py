@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from .build import BuildResult
 from .errors import Her2Error
@@ -25,6 +25,7 @@ from .summary import build_summary
 MARK = "index.html"
 _TITLE = "<title>her2-ihc-40x build report</title>"
 _SHORTEST, _LONGEST = 800, 2000
+_TEXT = 20
 _REGION, _KEPT, _DROPPED = (20, 90, 220), (20, 150, 60), (220, 30, 30)
 
 
@@ -98,7 +99,8 @@ def _page(result: BuildResult, overlays: list[_Overlay], notes: Mapping[str, str
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_TITLE}'
         "<style>body{font-family:sans-serif;margin:2em}img{max-width:100%;border:1px solid #999}</style></head><body>"
-        "<h1>Build report</h1><p>Blue: regions. Green: kept windows. Red: dropped windows. Not to be published.</p>"
+        "<h1>Build report</h1><p>Blue: regions, with their ids. Green: kept windows. Red: dropped windows "
+        "(dropped.csv says why). Not to be published.</p>"
         f"<pre>{html.escape(build_summary(result))}</pre>"
         + (f"<h2>Quarantine</h2><ul>{quarantine}</ul>" if quarantine else "")
         + "".join(rows)
@@ -136,6 +138,7 @@ def _draw_overlay(overlay: _Overlay) -> Her2Error | None:
         return error
     image = Image.fromarray(thumbnail)
     canvas = ImageDraw.Draw(image)
+    font = ImageFont.load_default(_TEXT)
     scale = image.width / overlay.slide.size.width
     windows = sorted(overlay.slide.patches, key=lambda patch: (patch.box.x, patch.box.y) in overlay.kept)
     for patch in windows:
@@ -147,5 +150,8 @@ def _draw_overlay(overlay: _Overlay) -> Her2Error | None:
         for part in getattr(region.polygon, "geoms", [region.polygon]):
             for ring in (part.exterior, *part.interiors):
                 canvas.line([(x * scale, y * scale) for x, y in ring.coords], fill=_REGION, width=3)
+        left, top = region.polygon.bounds[:2]
+        corner, text = (left * scale + 8, top * scale + 8), f"{region.roi_id} {region.label or ''}".strip()
+        canvas.text(corner, text, fill=_REGION, font=font, stroke_width=3, stroke_fill="white")
     image.save(overlay.path, "PNG", compress_level=1)
     return None

@@ -120,7 +120,7 @@ def _warnings(
     if stated and abs(stated.x / stated.y - 1) > _ANISOTROPY_TOLERANCE:
         found.append(f"{subject}: mpp-x {stated.x:.4g} and mpp-y {stated.y:.4g} differ; pixels are not square.")
     if stated and override is not None and abs(override / stated.mean - 1) > _OVERRIDE_TOLERANCE:
-        found.append(f"{subject}: --mpp {override:.4g} replaces the {stated.mean:.4g} that the file states.")
+        found.append(f"{subject}: the given mpp {override:.4g} replaces the {stated.mean:.4g} that the file states.")
     if objective_power is not None and objective_power > 0:
         # By convention a power of 10 goes with 1 micrometre a pixel.
         ratio = mpp * objective_power / 10

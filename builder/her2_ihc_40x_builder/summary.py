@@ -65,5 +65,15 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
         yield f"hue filter, {key}: {verdict.reason}"
     for slide in result.moved:
         yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides"
-    for warning in result.plan.warnings:
+    for slide in result.gone:
+        yield f"gone: {slide} was in the data set that this one replaces, and is not in this one"
+    for warning in (*result.plan.warnings, *_untrained(result.manifest.counts)):
         yield f"warning: {warning}"
+
+
+def _untrained(counts: Counts) -> Iterator[str]:
+    for config in CONFIGS:
+        train, test = (counts.get(config, {}).get(split, {}) for split in SPLITS)
+        for label in CLASSES:
+            if test.get(label) and not train.get(label):
+                yield f"{config}: all {test[label]} patches of class {label} are in test, none in train."

@@ -228,6 +228,14 @@ def test_an_upside_down_export_is_found_out_by_its_crops(slides: Slides, cut: Cu
     check_bounds(read(tmp_path, slides, invert_y=True).regions, 0)
 
 
+def test_invert_y_says_that_it_leaves_pictures_as_they_are(tmp_path: Path, slides: Slides) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    Image.fromarray(mask).save(tmp_path / "s1.png")
+    subjects = [finding.subject for finding in read(tmp_path, slides, invert_y=True).of("ignored")]
+    assert any(subject.startswith("--invert-y for ") for subject in subjects)
+    assert not any(finding.subject.startswith("--invert-y") for finding in read(tmp_path, slides).findings)
+
+
 def test_a_crop_without_a_place_stops_its_slide_alone(slides: Slides, cut: Cut, tmp_path: Path) -> None:
     write_crops(tmp_path, slides, cut)
     Image.fromarray(cut(slides["beta"], Box(600, 600, 600, 600))).save(tmp_path / "3+" / "alpha_99.png")

@@ -37,11 +37,6 @@ def add_license(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pseudonymize(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """`--pseudonymize`."""
-    parser.add_argument("--pseudonymize", type=path, metavar="KEYFILE", help=meaning)
-
-
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     """What `build` and `plan` are told of inputs and parameters."""
     parser.add_argument("slides", type=path, help="the folder of slides; folders 0, 1+, 2+, 3+ in it name their class")
@@ -95,6 +90,23 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
         default="overlap",
         help="patch_split: windows that share a pixel on one side, or patch by patch (%(default)s)",
     )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `build` is told of its output; `plan` takes it too, so that one line serves both."""
+    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
+    parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
+    parser.add_argument(
+        "--pseudonymize",
+        type=path,
+        metavar="KEYFILE",
+        help="give slides, cases and regions pseudonyms by the key in a file; `build` makes it if there is none, and "
+        "keeps the names in KEYFILE.names.json; `plan` shows all names as they are",
+    )
+    add_license(parser)
+    add_workers(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a data set that was built otherwise")
 
 
 def build_arguments(arguments: argparse.Namespace) -> tuple[BuildInputs, BuildParameters]:

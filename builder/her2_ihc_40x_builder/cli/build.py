@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from .arguments import add_build_arguments, add_license, add_pseudonymize, add_workers, build_arguments, path
+from .arguments import add_build_arguments, add_output_arguments, build_arguments
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,17 +17,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "unfinished, changed or was in trouble. Exit code 3: made, but some slides are in quarantine.",
     )
     add_build_arguments(parser)
-    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
-    parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
-    parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
-    add_pseudonymize(
-        parser,
-        "give slides, cases and regions pseudonyms by the key in a file, made if there is none; the names are kept in "
-        "KEYFILE.names.json",
-    )
-    add_license(parser)
-    add_workers(parser)
-    parser.add_argument("--overwrite", action="store_true", help="replace a data set that was built otherwise")
+    add_output_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -58,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     report.write_report(result, arguments.out, folder, workers=arguments.workers)
     print(build_summary(result))
     if arguments.report_dropped:
-        print("\n".join(dropped_lines(result.manifest)))
+        for line in dropped_lines(result.manifest):
+            print(line)
     for slide, error in result.plan.quarantined.items():
         print(f"quarantined {slide}: {error}", file=sys.stderr)
     print(f"{result.manifest.rows} patches in {len(result.manifest.shards)} files in {arguments.out}")

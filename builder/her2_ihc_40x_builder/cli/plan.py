@@ -7,11 +7,13 @@ from collections import Counter
 
 from her2_ihc_40x import CLASSES
 
-from .arguments import add_build_arguments, add_pseudonymize, add_workers, build_arguments
+from .arguments import add_build_arguments, add_output_arguments, build_arguments
 
 #: What a 1024 x 1024 patch of stained tissue takes: bytes by format, and seconds of one core (benchmarks/build.py).
 _BYTES = {"png": 2_000_000, "jpeg": 730_000, "webp": 1_400_000}
 _SECONDS = 0.03
+#: Seconds of one core for what is done once a slide (white point, references, overlay), and until workers run.
+_SLIDE_SECONDS, _START_SECONDS = 1.2, 3.0
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,11 +22,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "plan",
         help="say what build would make, and every problem",
         description="Read slides' heads, labels and regions as `build` does, and say how many patches, bytes and "
-        "minutes that is, and what is wrong. Exit code 3: some slides would be in quarantine.",
+        "minutes that is, and what is wrong; nothing is written. Exit code 3: some slides would be in quarantine.",
     )
     add_build_arguments(parser)
-    add_pseudonymize(parser, "the key of a --previous with pseudonyms; here all names are shown as they are")
-    add_workers(parser)
+    add_output_arguments(parser)
     parser.set_defaults(run=run)
 
 
@@ -49,8 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     print("windows by class: " + ", ".join(f"{label}: {labels[label]}" for label in CLASSES))
     area = (parameters.patch_size / 1024) ** 2
     size = total * area * _BYTES[parameters.encoding.format] / 1e9
-    minutes = total * area * _SECONDS / 60 / arguments.workers
-    print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes with {arguments.workers} workers")
+    seconds = total * area * _SECONDS + len(plan.slides) * _SLIDE_SECONDS
+    minutes = (seconds / arguments.workers + _START_SECONDS) / 60
+    print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes on {arguments.workers} cores")
     for warning in plan.warnings:
         print(f"warning: {warning}")
     for name, error in plan.quarantined.items():

@@ -71,6 +71,10 @@ def read_regions(
     sizes = {slide_id: slide.size for slide_id, slide in by_id.items()}
     reading, found_crops = Reading(), []
     for file in files.region_files(path):
+        if options.invert_y and files.kind_of(file) == "png":
+            reading.report(
+                "ignored", f"--invert-y for {shown(file)}", "a picture has its own rows; only annotations turn over"
+            )
         try:
             crop = _read(file, path, sizes, options, reading)
         except RegionError as error:

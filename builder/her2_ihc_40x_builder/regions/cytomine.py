@@ -61,7 +61,9 @@ def read(document: Any, source: Path, sizes: Mapping[str, Size], reading: Readin
             continue
         slide = _slide(fields, source, sizes)
         if slide is None:
-            reading.report("region without slide", where, "no slide has its file name or image number")
+            reading.report(
+                "region without slide", where, f"no slide has its file name or image number ({_named(fields)})"
+            )
             continue
         try:
             shape = _shape(entry, where)
@@ -124,6 +126,12 @@ def _slide(fields: Mapping[str, Any], source: Path, sizes: Mapping[str, Size]) -
     numbers = [str(fields[key]) for key in _IMAGE_IDS if isinstance(fields.get(key), int | str)]
     by_number = next((slide for number in numbers if (slide := slide_of(number, sizes))), None)
     return by_number or slide_of(source.name, sizes)
+
+
+def _named(fields: Mapping[str, Any]) -> str:
+    """What an annotation says of itself, for a message: its id and its slide's name or number."""
+    told = [f"{key} {fields[key]!r}" for key in ("id", *_FILE_NAMES, *_IMAGE_IDS) if fields.get(key)]
+    return ", ".join(told)[:200] or "it names none"
 
 
 def _class_name(fields: Mapping[str, Any]) -> str | None:
