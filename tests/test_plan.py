@@ -13,8 +13,9 @@ from her2_ihc_40x_builder.errors import LabelError, RegionError, SlideError
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.heads import HeldSlides
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
-from her2_ihc_40x_builder.plan import BuildPlan, plan_build
+from her2_ihc_40x_builder.plan import plan_build
 from her2_ihc_40x_builder.regions import ClassRules
+from her2_ihc_40x_builder.slide_plan import BuildPlan
 from her2_ihc_40x_builder.synthetic import SlideFormat
 
 

@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from her2_ihc_40x import IMAGE_ERRORS, ReleaseError
+from her2_ihc_40x import IMAGE_ERRORS
 
 from .companions import write_companions
 from .cut import CutTask
+from .earlier import earlier_build, gone_slides, is_build, moved_slides
 from .errors import Her2Error, ImageError, SlideError
 from .hue import HueVerdict, references_to_json
 from .hue_decision import HueDecision, decide_hue
 from .intensity import Intensity, fit_target
 from .journal import Finished, adopt, noted, published
-from .manifest import Manifest, count_labels, read_manifest
+from .manifest import Manifest, count_labels
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
-from .plan import BuildPlan, SlidePlan, plan_build
+from .plan import plan_build
 from .private_names import OpenNames
 from .pseudonyms import sealed
 from .shards import Sides
+from .slide_plan import BuildPlan, SlidePlan
 from .staging import staged_folder
 from .survey import Survey, survey_slides
 from .unit import UnitTask, is_entry, make_unit, unit_killed
@@ -93,10 +95,10 @@ def build_dataset(
     with names.telling():
         told = _told(parameters, names)
         target = _stain_target(parameters)
-    earlier = _earlier(out)
+    earlier = earlier_build(out)
     same = earlier is not None and earlier.parameters == told
     with (
-        staged_folder(out, overwrite=overwrite or same, is_ours=_is_built, keep=True) as tree,
+        staged_folder(out, overwrite=overwrite or same, is_ours=is_build, keep=True) as tree,
         Processes(workers) as processes,
         names.telling(),
     ):
@@ -123,7 +125,7 @@ def build_dataset(
         manifest = write_companions(tree, manifest)
     # Under another key, or none, slides of then and now are not to be compared, and names of then not to be told.
     before = earlier if earlier and earlier.parameters.get("pseudonyms") == told["pseudonyms"] else None
-    moved, gone = _moved(before, manifest), _gone(before, manifest)
+    moved, gone = moved_slides(before, manifest), gone_slides(before, manifest)
     return BuildResult(plan, manifest, hue.verdicts, reused, moved, gone, names)
 
 
@@ -134,19 +136,6 @@ def _told(parameters: BuildParameters, names: OpenNames) -> dict[str, Any]:
         told["stain_reference"] = sealed(told["stain_reference"], names.key)
     content: dict[str, Any] = json.loads(json.dumps(told))
     return content
-
-
-def _earlier(out: Path) -> Manifest | None:
-    """The manifest of a data set at `out` that was built from slides."""
-    try:
-        manifest = read_manifest(out)
-    except ReleaseError:
-        return None
-    return manifest if manifest.source.get("kind") == "slides" else None
-
-
-def _is_built(folder: Path) -> bool:
-    return _earlier(folder) is not None
 
 
 # --- Slide by slide -----------------------------------------------------------------------------------------------
@@ -293,18 +282,3 @@ def _drop_strangers(tree: Path, manifest: Manifest) -> None:
     for folder in sorted((path for path in tree.glob("data/**/") if path != tree), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _moved(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
-    before = {unit.get("content_key"): unit.get("wsi_side") for unit in (earlier.units.values() if earlier else ())}
-    return tuple(
-        slide_id
-        for slide_id, unit in manifest.units.items()
-        if before.get(unit["content_key"], unit["wsi_side"]) != unit["wsi_side"]
-    )
-
-
-def _gone(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
-    still = {unit["content_key"] for unit in manifest.units.values()}
-    before = earlier.units.items() if earlier else ()
-    return tuple(slide for slide, unit in before if unit["content_key"] not in still and slide not in manifest.units)

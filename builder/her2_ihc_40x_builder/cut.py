@@ -22,8 +22,8 @@ from .errors import Her2Error, ImageError
 from .geometry import Box
 from .hue import HueReference, hue_histogram, keeps, similarity
 from .intensity import Intensity
-from .plan import PlannedPatch, SlidePlan
 from .shards import Shard, Sides, UnitWriter
+from .slide_plan import PlannedPatch, SlidePlan
 from .slides import Slide, open_slide
 from .tiles import read_windows
 from .tissue import tissue_fraction

@@ -12,8 +12,8 @@ from .hue import HueReference, HueVerdict, decide, references_from_json
 from .manifest import Manifest, read_manifest
 from .parallel import Processes
 from .parameters import BuildParameters, digest_of
-from .plan import SlidePlan
 from .references import candidate_of, find_references, measure_classes, reference_key
+from .slide_plan import SlidePlan
 from .survey import Survey
 
 

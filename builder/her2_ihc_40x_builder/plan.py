@@ -4,104 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from her2_ihc_40x import ReleaseError
-
+from .earlier import previous_sides, unsealed_sides
 from .errors import Her2Error
-from .geometry import Box, Size
+from .geometry import Box
 from .heads import HeldSlides, SlideHead, read_heads
 from .labels import LabelTable, read_labels
-from .manifest import read_manifest
 from .overlap import leaking
 from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
-from .pseudonyms import Key, sealed
+from .pseudonyms import Key
 from .regions import Region, RegionOptions, RegionSet, read_regions
 from .scale import warn_of_spread
 from .slide_files import find_slides
+from .slide_plan import BuildPlan, PlannedPatch, SlidePlan, patch_id
 from .splits import GivenSides, Side, SlideSides, SplitSlide, given_wsi_sides, patch_sides, read_splits, wsi_sides
 from .tiling import adaptive_windows, grid_windows
-
-
-@dataclass(frozen=True)
-class PlannedPatch:
-    """A window that may become a patch.
-
-    Args:
-        box: level-0 pixels.
-        roi_id: its region.
-        label: its region's class if that has one, else the slide's score.
-        label_source: "region" or "slide".
-        patch_side: its side in `patch_split`.
-    """
-
-    box: Box
-    roi_id: str
-    label: str
-    label_source: str
-    patch_side: Side
-
-
-@dataclass(frozen=True)
-class SlidePlan:
-    """What is to be made of one slide.
-
-    Args:
-        slide_id: its name.
-        path: the file.
-        content_key: what it is whatever its name.
-        size: pixels of level 0.
-        mpp: micrometres a pixel of the patches.
-        factor: level-0 pixels a patch pixel.
-        score: of the slide.
-        case_id: the patient; None where unknown.
-        wsi_side: its side in `wsi_split`.
-        regions: in the order of their ids.
-        patches: by region, y, x.
-        key: what seals fingerprints of the file before they are published; None to publish them as they are.
-    """
-
-    slide_id: str
-    path: Path
-    content_key: str
-    size: Size
-    mpp: float
-    factor: float
-    score: str
-    case_id: str | None
-    wsi_side: Side
-    regions: tuple[Region, ...]
-    patches: tuple[PlannedPatch, ...]
-    key: Key | None = None
-
-    def sealed(self, fingerprint: str) -> str:
-        """A fingerprint of the file as it may be published."""
-        return sealed(fingerprint, self.key)
-
-    def patch_id(self, box: Box) -> str:
-        """The id of the patch at a window."""
-        return patch_id(self.slide_id, box)
-
-
-def patch_id(slide_id: str, box: Box) -> str:
-    """The id of the patch of a slide at a window."""
-    return f"{slide_id}-x{box.x}-y{box.y}"
-
-
-@dataclass(frozen=True)
-class BuildPlan:
-    """What is to be made, and everything found on the way.
-
-    Args:
-        slides: by id.
-        quarantined: slide or file -> why nothing is made of it.
-        warnings: sentences for a person.
-    """
-
-    slides: tuple[SlidePlan, ...]
-    quarantined: Mapping[str, Her2Error]
-    warnings: tuple[str, ...]
 
 
 def plan_build(
@@ -148,7 +66,12 @@ def plan_build(
     in_split = [head for head in found.heads if head.slide_id in quarantined or windows[head.slide_id].windows]
     if given.wsi:  # which need not name a slide that is in trouble
         in_split = [head for head in in_split if head.slide_id not in quarantined or head.slide_id in given.wsi]
-    sides = _sides(in_split, given, None if kept is None else _unsealed(kept, found.heads, key), parameters)
+    sides = _sides(
+        in_split,
+        given,
+        None if kept is None else unsealed_sides(kept, (head.content_key for head in found.heads), key),
+        parameters,
+    )
     warnings += sides.warnings
     slides = tuple(
         _plan_slide(head, windows[head.slide_id], sides.sides[head.content_key], given, parameters)
@@ -201,37 +124,6 @@ def _sides(
     if given.wsi:
         return given_wsi_sides(split, given.wsi)
     return wsi_sides(split, parameters.test_fraction, parameters.seed, kept)
-
-
-def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
-    """Content key, sealed if there is a key -> side of an earlier data set.
-
-    Raises:
-        ReleaseError: the folder is none of ours, was not built from slides, or its slides go by names of another key.
-    """
-    manifest = read_manifest(folder)
-    if manifest.source.get("kind") != "slides":
-        raise ReleaseError(
-            str(folder), "a data set built from slides", str(manifest.source.get("kind")), "Give another --previous."
-        )
-    made_with, wanted = manifest.parameters.get("pseudonyms"), key.id if key else None
-    if made_with != wanted:
-        expected, found = (
-            f"pseudonyms of key {one}" if one else "slides by their names" for one in (wanted, made_with)
-        )
-        raise ReleaseError(str(folder), expected, found, "Give both builds the same --pseudonymize.")
-    sides: dict[str, Side] = {}
-    for unit, entry in manifest.units.items():
-        key, side = entry.get("content_key"), entry.get("wsi_side")
-        if not isinstance(key, str) or side not in ("train", "test"):
-            raise ReleaseError(f"{folder}, unit {unit}", "a content key and a side", "none", "Give another --previous.")
-        sides[key] = "train" if side == "train" else "test"
-    return sides
-
-
-def _unsealed(sides: Mapping[str, Side], heads: Sequence[SlideHead], key: Key | None) -> dict[str, Side]:
-    marks = {head.content_key: sealed(head.content_key, key) for head in heads}
-    return {content_key: sides[mark] for content_key, mark in marks.items() if mark in sides}
 
 
 # --- Windows ------------------------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from filelock import FileLock
 
 from .errors import Her2Error, OutputError
 from .key_file import read_or_make_key, write_private
-from .plan import BuildPlan, SlidePlan
 from .pseudonyms import Key
 from .regions import Region
 from .slide_files import SLIDE_SUFFIXES
+from .slide_plan import BuildPlan, SlidePlan
 
 FORMAT, VERSION = "her2-ihc-40x names", 1
 

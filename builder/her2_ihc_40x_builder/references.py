@@ -23,7 +23,7 @@ from .hue import (
 from .parallel import Processes, run_tasks
 from .parameters import BuildParameters
 from .pixels import Rgb
-from .plan import SlidePlan
+from .slide_plan import SlidePlan
 from .slides import open_slide
 from .survey import Survey
 from .tissue import tissue_fraction

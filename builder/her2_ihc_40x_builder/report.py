@@ -17,7 +17,7 @@ from .build import BuildResult
 from .errors import Her2Error
 from .manifest import Manifest
 from .parallel import run_tasks
-from .plan import SlidePlan
+from .slide_plan import SlidePlan
 from .slides import open_slide
 from .staging import check_beside, staged_folder, write_text
 from .summary import build_summary

@@ -18,8 +18,9 @@ from .lab_twin import CROPS, CYTOMINE, LABELS, QUPATH, SLIDES, LabSlide, write_l
 from .manifest import is_ours
 from .parallel import default_workers
 from .parameters import BuildInputs, BuildParameters
-from .plan import BuildPlan, plan_build
+from .plan import plan_build
 from .report import write_report
+from .slide_plan import BuildPlan
 from .staging import staged_folder
 
 SHARDS = "her2-ihc-40x"

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from .errors import Her2Error, SlideError
 from .parallel import Processes, run_tasks
 from .parameters import digest_of
-from .plan import SlidePlan
 from .regions import Area
+from .slide_plan import SlidePlan
 from .slides import open_slide
 from .white import COARSEST, FINEST, White, estimate_white
 
