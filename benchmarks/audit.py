@@ -31,8 +31,8 @@ from PIL import Image
 from her2_ihc_40x_builder.audit.near import find_near
 from her2_ihc_40x_builder.audit.prints import glass_share
 from her2_ihc_40x_builder.audit.texture import OVERVIEW, Texture, darkest, describe, shrink
-from her2_ihc_40x_builder.drawing import draw_patch
-from her2_ihc_40x_builder.pixels import Rgb
+from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.patches.pixels import Rgb
 from planted import COPIES, TEST, TRAIN, Spot, png, row, write_rows
 
 SIZE = 1024

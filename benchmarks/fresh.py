@@ -88,7 +88,7 @@ def imagefolder(release: str, out: str) -> dict[str, float]:
 def audit(folder: str) -> dict[str, float]:
     """Seconds that an audit takes, of the clock and of the processor, and the peak of this process's memory."""
     from her2_ihc_40x_builder.audit import audit_edition
-    from her2_ihc_40x_builder.diff import open_edition
+    from her2_ihc_40x_builder.hub.diff import open_edition
 
     start, begun = time.perf_counter(), time.process_time()
     audit_edition(open_edition(folder))

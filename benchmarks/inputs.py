@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from her2_ihc_40x import BLOCK_SIZE, CLASSES
-from her2_ihc_40x_builder.drawing import draw_patch
+from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, write_twin
 from her2_ihc_40x_builder.pack import PackOptions, pack_release
 from her2_ihc_40x_builder.parallel import default_workers, run_tasks
-from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, write_twin
 
 REAL_SLIDES = Path(__file__).resolve().parents[2] / "shared" / "real" / "WSI"
 _SIZE = 1024

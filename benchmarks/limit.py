@@ -18,7 +18,7 @@ import simplejpeg
 import tifffile
 from numpy.typing import NDArray
 
-from her2_ihc_40x_builder.encode import Encoding, ImageFormat
+from her2_ihc_40x_builder.patches.encode import Encoding, ImageFormat
 
 WINDOW = 1024
 

@@ -22,8 +22,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from her2_ihc_40x import CLASSES
+from her2_ihc_40x_builder.demo.synthetic import write_slide
 from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.synthetic import write_slide
 
 TILE = 240
 _BLOCK = 16  # tiles of one source that lie side by side, from the middle of its tissue

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from editions import Slides, plan_slides, write_edition
 from her2_ihc_40x import CLASSES
-from her2_ihc_40x_builder.manifest import read_manifest
-from her2_ihc_40x_builder.verify import sides_of
+from her2_ihc_40x_builder.hub.verify import sides_of
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 from hub_double import HubDouble
 
 REPO = "lab/her2-ihc-40x"

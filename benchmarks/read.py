@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from her2_ihc_40x_builder.drawing import draw_patch
+from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.demo.synthetic import write_pixels
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.slides import Slide, open_slide
-from her2_ihc_40x_builder.synthetic import write_pixels
-from her2_ihc_40x_builder.tiles import Engine, read_windows, why_not_fast
+from her2_ihc_40x_builder.slides.slide import Slide, open_slide
+from her2_ihc_40x_builder.slides.tiles import Engine, read_windows, why_not_fast
 
 WINDOW = 1024
 ROUNDS = 3

@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from her2_ihc_40x import CLASSES, FEATURES
-from her2_ihc_40x_builder.manifest import Manifest, count_labels
 from her2_ihc_40x_builder.parameters import BuildParameters
-from her2_ihc_40x_builder.shards import Sides, UnitWriter
+from her2_ihc_40x_builder.shards.files import Sides, UnitWriter
+from her2_ihc_40x_builder.shards.manifest import Manifest, count_labels
 
 #: class -> the colour of its patches.
 COLOURS = {"0": (190, 190, 220), "1+": (200, 180, 150), "2+": (160, 120, 80), "3+": (90, 60, 30)}

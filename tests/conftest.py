@@ -20,8 +20,8 @@ import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from drawn_slides import Cohort, build, draw_cohort  # noqa: E402
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
 from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
-from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
 from hub_double import hub  # noqa: E402, F401 (a fixture)
 from twin_images import SHARED, SIZE, MakeRelease, tiny_image  # noqa: E402
 from zenodo_double import zenodo  # noqa: E402, F401 (a fixture)

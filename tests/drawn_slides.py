@@ -14,11 +14,11 @@ import pyarrow.dataset as ds
 from PIL import Image
 
 from her2_ihc_40x_builder.build import BuildResult, build_dataset
+from her2_ihc_40x_builder.demo.synthetic import SlideFormat, write_slide
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
-from her2_ihc_40x_builder.private_names import OpenNames
-from her2_ihc_40x_builder.slides import open_slide
-from her2_ihc_40x_builder.synthetic import SlideFormat, write_slide
+from her2_ihc_40x_builder.privacy.private_names import OpenNames
+from her2_ihc_40x_builder.slides.slide import open_slide
 
 SIZE = Size(1200, 1200)
 PATCH = 256

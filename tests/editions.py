@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from her2_ihc_40x import CLASSES, FEATURES
-from her2_ihc_40x_builder.card import render_card
-from her2_ihc_40x_builder.manifest import FILE_NAME, Companion, Manifest, count_labels, read_manifest
-from her2_ihc_40x_builder.shards import Sides, UnitWriter
-from her2_ihc_40x_builder.verify import COMPANION
+from her2_ihc_40x_builder.card.card import render_card
+from her2_ihc_40x_builder.hub.verify import COMPANION
+from her2_ihc_40x_builder.shards.files import Sides, UnitWriter
+from her2_ihc_40x_builder.shards.manifest import FILE_NAME, Companion, Manifest, count_labels, read_manifest
 
 Slides = Mapping[str, Sequence["Spot"]]
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from her2_ihc_40x import CLASSES, FEATURES
-from her2_ihc_40x_builder.manifest import FILE_NAME, Manifest, count_labels
-from her2_ihc_40x_builder.pixels import Rgb
-from her2_ihc_40x_builder.shards import Sides, UnitWriter
+from her2_ihc_40x_builder.patches.pixels import Rgb
+from her2_ihc_40x_builder.shards.files import Sides, UnitWriter
+from her2_ihc_40x_builder.shards.manifest import FILE_NAME, Manifest, count_labels
 
 TRAIN, TEST = Sides("train", "train"), Sides("test", "test")
 

@@ -22,10 +22,10 @@ pytest.importorskip("cv2", reason="needs the extra [build]")
 from her2_ihc_40x_builder.audit import CHECKS, Audit, audit_edition
 from her2_ihc_40x_builder.audit.findings import Finding
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.diff import open_edition
-from her2_ihc_40x_builder.drawing import draw_patch
-from her2_ihc_40x_builder.manifest import FILE_NAME, read_manifest
-from her2_ihc_40x_builder.shards import Sides, digest
+from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.hub.diff import open_edition
+from her2_ihc_40x_builder.shards.files import Sides, digest
+from her2_ihc_40x_builder.shards.manifest import FILE_NAME, read_manifest
 from hub_client import HubClient
 from hub_double import HubDouble
 from planted import COPIES, TEST, TRAIN, Spot, png, row, write_rows

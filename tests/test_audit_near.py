@@ -16,8 +16,8 @@ pytest.importorskip("cv2", reason="needs the extra [build]")
 from her2_ihc_40x_builder.audit import near
 from her2_ihc_40x_builder.audit.near import find_near
 from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, shrink
-from her2_ihc_40x_builder.drawing import draw_patch
-from her2_ihc_40x_builder.pixels import Rgb
+from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.patches.pixels import Rgb
 from planted import COPIES, Spot
 
 SIZE = 384

@@ -17,10 +17,10 @@ import tifffile
 
 from drawn_slides import CLI, write_qupath
 from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.demo.synthetic import write_slide
 from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.manifest import read_manifest
-from her2_ihc_40x_builder.synthetic import write_slide
-from her2_ihc_40x_builder.verify import verify_folder
+from her2_ihc_40x_builder.hub.verify import verify_folder
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 from torture.mutants import png
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

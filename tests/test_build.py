@@ -39,15 +39,15 @@ from drawn_slides import (
     write_qupath,
 )
 from her2_ihc_40x import CLASSES, ReleaseError
-from her2_ihc_40x_builder.encode import Encoding
+from her2_ihc_40x_builder.demo.synthetic import SlideFormat
 from her2_ihc_40x_builder.errors import Her2Error, OutputError, SlideError
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.manifest import read_manifest
-from her2_ihc_40x_builder.order import draw
-from her2_ihc_40x_builder.slides import open_slide
+from her2_ihc_40x_builder.patches.encode import Encoding
+from her2_ihc_40x_builder.patches.white import White
+from her2_ihc_40x_builder.shards.manifest import read_manifest
+from her2_ihc_40x_builder.slides.slide import open_slide
 from her2_ihc_40x_builder.summary import build_summary
-from her2_ihc_40x_builder.synthetic import SlideFormat
-from her2_ihc_40x_builder.white import White
+from her2_ihc_40x_builder.windows.order import draw
 
 
 def pixels_of(row: dict[str, Any]) -> Any:
@@ -373,7 +373,7 @@ def test_an_unchanged_slide_is_not_read_again(
     def read(self: Any, *arguments: Any) -> None:
         raise AssertionError(self.path)
 
-    monkeypatch.setattr("her2_ihc_40x_builder.slides.Slide.read_level", read)
+    monkeypatch.setattr("her2_ihc_40x_builder.slides.slide.Slide.read_level", read)
     assert build(own_cohort, tmp_path / "out").reused == tuple(SCORES)
 
 
@@ -525,7 +525,7 @@ def test_a_slide_that_was_mended_comes_back(own_cohort: Cohort, built: Path, tmp
 KILLER = """
 import os, resource, signal
 import numpy
-from her2_ihc_40x_builder import unit
+from her2_ihc_40x_builder.patches import unit
 make = unit.cut_slide
 def be_killed():
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ import pytest
 
 from damage import edit, first
 from her2_ihc_40x import CLASSES, CONFIGS, FEATURES, CountsError, Her2Ihc40x, ReleaseError, SourceError
-from her2_ihc_40x_builder.release_twin import TwinPatch
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch
 from twin_images import SIZE, MakeRelease, tiny_image
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.manifest import read_manifest
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 
 def test_pack_prints_counts_and_digest(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

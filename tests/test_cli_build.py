@@ -13,7 +13,7 @@ import pytest
 from drawn_slides import CLI, PATCH, Cohort, command, contents
 from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.manifest import read_manifest
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 
 def arguments(cohort: Cohort, out: Path, *more: str) -> list[str]:

@@ -20,7 +20,7 @@ from datasets.distributed import split_dataset_by_node
 from PIL import Image
 
 from her2_ihc_40x import CLASSES, CONFIGS
-from her2_ihc_40x_builder.release_twin import TwinPatch
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch
 from twin_images import SIZE, tiny_image
 
 both_configs = pytest.mark.parametrize("config", list(CONFIGS))

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from built_twin import write_lab
 from her2_ihc_40x import CLASSES, Her2Error, ReleaseError, load_dataset, parse_patch_name
 from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.labels import parse_label, read_labels
-from her2_ihc_40x_builder.manifest import Manifest, read_manifest
 from her2_ihc_40x_builder.regions import imagescope
 from her2_ihc_40x_builder.regions.model import Reading
 from her2_ihc_40x_builder.regions.names import slide_and_roi_of, slide_of
-from her2_ihc_40x_builder.shards import Shard
-from her2_ihc_40x_builder.splits import read_splits
-from her2_ihc_40x_builder.zenodo_record import Record
+from her2_ihc_40x_builder.shards.files import Shard
+from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
+from her2_ihc_40x_builder.slides.labels import parse_label, read_labels
+from her2_ihc_40x_builder.windows.splits import read_splits
+from her2_ihc_40x_builder.zenodo.record import Record
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from her2_ihc_40x import CONFIGS, CountsError, ReleaseError, SourceError, load_dataset
-from her2_ihc_40x_builder.release_twin import TwinPatch
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch
 from twin_images import SIZE
 
 

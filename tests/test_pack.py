@@ -20,10 +20,10 @@ from PIL import Image
 
 from damage import OUTER, edit, first, read_zip, unpack
 from her2_ihc_40x import CLASSES, CONFIGS, COUNTS, SPLITS, CountsError, Her2Ihc40x, ReleaseError
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, twin_of_listing, write_twin
 from her2_ihc_40x_builder.errors import ImageError, LabelError, OutputError
-from her2_ihc_40x_builder.manifest import read_manifest
 from her2_ihc_40x_builder.pack import PackOptions, pack_release
-from her2_ihc_40x_builder.release_twin import TwinPatch, plan_twin, twin_of_listing, write_twin
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 from twin_images import SHARED, SIZE, MakeRelease, tiny_image
 
 OPTIONS = PackOptions(subset=True, image_size=SIZE, workers=1)

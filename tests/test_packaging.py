@@ -72,7 +72,7 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_works_away_from_the_repository(installed: Path) -> None:
     code = (
-        "import her2_ihc_40x, her2_ihc_40x_builder.card as card, sys; print(her2_ihc_40x.__file__);"
+        "import her2_ihc_40x, her2_ihc_40x_builder.card.card as card, sys; print(her2_ihc_40x.__file__);"
         "print(card._template_folder())"
     )
     done = run(installed, "-c", code)
@@ -111,6 +111,6 @@ def test_its_users_get_types(installed: Path, tmp_path: Path) -> None:
 
 
 def test_an_editable_install_finds_the_template_too() -> None:
-    from her2_ihc_40x_builder import card
+    from her2_ihc_40x_builder.card import card
 
     assert (card._template_folder() / "README.md.template").is_file()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from her2_ihc_40x_builder.encode import Encoding
 from her2_ihc_40x_builder.errors import Her2Error
 from her2_ihc_40x_builder.parameters import BuildParameters, digest_of
+from her2_ihc_40x_builder.patches.encode import Encoding
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from drawn_slides import PATCH, Cohort, boxes, build, draw_one, write_qupath
+from her2_ihc_40x_builder.demo.synthetic import SlideFormat
 from her2_ihc_40x_builder.errors import LabelError, RegionError, SlideError
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.heads import HeldSlides
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
 from her2_ihc_40x_builder.plan import plan_build
 from her2_ihc_40x_builder.regions import ClassRules
 from her2_ihc_40x_builder.slide_plan import BuildPlan
-from her2_ihc_40x_builder.synthetic import SlideFormat
+from her2_ihc_40x_builder.slides.heads import HeldSlides
 
 
 def plan(cohort: Cohort, **options: Any) -> BuildPlan:
@@ -32,7 +32,7 @@ def test_no_pixel_is_read_where_annotations_are_given(cohort: Cohort, monkeypatc
     def read(self: Any, *arguments: Any) -> None:
         raise AssertionError(self.path)
 
-    monkeypatch.setattr("her2_ihc_40x_builder.slides.Slide.read_level", read)
+    monkeypatch.setattr("her2_ihc_40x_builder.slides.slide.Slide.read_level", read)
     found = plan(cohort)
     assert {slide.slide_id: len(slide.patches) for slide in found.slides} == dict.fromkeys("ABCD", 7)
     assert not found.quarantined
@@ -152,7 +152,7 @@ def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: py
     def refuse(*arguments: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("her2_ihc_40x_builder.heads.folder_label", refuse)
+    monkeypatch.setattr("her2_ihc_40x_builder.slides.heads.folder_label", refuse)
     found = plan(own_cohort)
     assert set(found.quarantined) == set("ABCD")
     assert all("Permission denied" in str(error) for error in found.quarantined.values())

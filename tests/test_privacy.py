@@ -20,8 +20,8 @@ from PIL import Image
 
 from drawn_slides import CLI, PATCH, Cohort, boxes
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.slides import open_slide
-from her2_ihc_40x_builder.survey import fingerprint
+from her2_ihc_40x_builder.patches.survey import fingerprint
+from her2_ihc_40x_builder.slides.slide import open_slide
 
 #: slide -> the name that a hospital gave it. Each comes with its regions in another form.
 NAMES = {"A": "S21-77001_Virtanen", "B": "21-H-0077002", "C": "131052-308T", "D": "Korhonen_Aino"}

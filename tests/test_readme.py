@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.demo.release_twin import plan_twin, write_twin
 from her2_ihc_40x_builder.geometry import Size
-from her2_ihc_40x_builder.release_twin import plan_twin, write_twin
 from hub_client import HubClient
 from hub_double import HubDouble
 from twin_images import tiny_image
@@ -55,7 +55,7 @@ def test_commands_and_snippets_of_a_researcher(tmp_path: Path, monkeypatch: pyte
 
 def test_commands_of_a_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands as they stand, in a folder as a lab would have it."""
-    lab_twin = pytest.importorskip("her2_ihc_40x_builder.lab_twin", reason="needs the extra [build]")
+    lab_twin = pytest.importorskip("her2_ihc_40x_builder.demo.lab_twin", reason="needs the extra [build]")
     lab_twin.write_lab(tmp_path, 1, Size(1800, 1300), workers=1)
     monkeypatch.chdir(tmp_path)
     for name in ("doctor", "plan", "build"):

@@ -33,8 +33,8 @@ from her2_ihc_40x import (
     open_release,
     parse_patch_name,
 )
+from her2_ihc_40x_builder.demo.release_twin import NAME_TABLE, TwinPatch, plan_twin, twin_of_listing
 from her2_ihc_40x_builder.errors import OutputError
-from her2_ihc_40x_builder.release_twin import NAME_TABLE, TwinPatch, plan_twin, twin_of_listing
 from twin_images import SIZE, MakeRelease, tiny_image
 
 

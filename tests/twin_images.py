@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from her2_ihc_40x_builder.release_twin import TwinPatch
+from her2_ihc_40x_builder.demo.release_twin import TwinPatch
 
 SIZE = 8
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -14,25 +14,25 @@ from PIL import Image
 
 from her2_ihc_40x import IMAGE_ERRORS
 
-from .companions import write_companions
-from .cut import CutTask
+from .card.companions import write_companions
 from .earlier import earlier_build, gone_slides, is_build, moved_slides
 from .errors import Her2Error, ImageError, SlideError
-from .hue import HueVerdict, references_to_json
-from .hue_decision import HueDecision, decide_hue
-from .intensity import Intensity, fit_target
-from .journal import Finished, adopt, noted, published
-from .manifest import Manifest, count_labels
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
+from .patches.cut import CutTask
+from .patches.hue import HueVerdict, references_to_json
+from .patches.hue_decision import HueDecision, decide_hue
+from .patches.intensity import Intensity, fit_target
+from .patches.survey import Survey, survey_slides
+from .patches.unit import UnitTask, is_entry, make_unit, unit_killed
 from .plan import plan_build
-from .private_names import OpenNames
-from .pseudonyms import sealed
-from .shards import Sides
+from .privacy.private_names import OpenNames
+from .privacy.pseudonyms import sealed
+from .shards.files import Sides
+from .shards.journal import Finished, adopt, noted, published
+from .shards.manifest import Manifest, count_labels
+from .shards.staging import staged_folder
 from .slide_plan import BuildPlan, SlidePlan
-from .staging import staged_folder
-from .survey import Survey, survey_slides
-from .unit import UnitTask, is_entry, make_unit, unit_killed
 
 _STAIN_REFERENCE_SIDE = 8192
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from her2_ihc_40x import ReleaseError
 
-from .manifest import Manifest, read_manifest
-from .pseudonyms import Key, sealed
-from .splits import Side
+from .privacy.pseudonyms import Key, sealed
+from .shards.manifest import Manifest, read_manifest
+from .windows.splits import Side
 
 
 def earlier_build(out: Path) -> Manifest | None:

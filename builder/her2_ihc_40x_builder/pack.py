@@ -24,12 +24,12 @@ from her2_ihc_40x import (
     release_row,
 )
 
-from .companions import write_companions
+from .card.companions import write_companions
 from .errors import ImageError, LabelError
-from .manifest import Manifest, count_labels, is_ours
 from .parallel import default_workers, run_tasks
-from .shards import Shard, UnitWriter
-from .staging import staged_folder
+from .shards.files import Shard, UnitWriter
+from .shards.manifest import Manifest, count_labels, is_ours
+from .shards.staging import staged_folder
 from .tables import read_table
 from .variants import MatchedPatch, Matching, match_variants
 

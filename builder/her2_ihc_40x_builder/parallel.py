@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from .errors import OutputError
 
 #: What the workers of a build import.
-_PRELOADED = ("her2_ihc_40x_builder.unit", "her2_ihc_40x_builder.locate")
+_PRELOADED = ("her2_ihc_40x_builder.patches.unit", "her2_ihc_40x_builder.placing.locate")
 #: Bytes of a temporary folder's path in which a socket still has a path that macOS (104 bytes) and Linux (108) take.
 _DEEPEST = 70
 

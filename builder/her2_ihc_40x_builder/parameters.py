@@ -12,13 +12,13 @@ from typing import Any
 
 from her2_ihc_40x import __version__
 
-from .encode import Encoding
 from .errors import Her2Error, ImageError
-from .hue import THRESHOLD, HueFilter
-from .intensity import IntensityName
+from .patches.encode import Encoding
+from .patches.hue import THRESHOLD, HueFilter
+from .patches.intensity import IntensityName
+from .patches.white import White
 from .regions.classes import ClassRules
-from .splits import PatchSplit
-from .white import White
+from .windows.splits import PatchSplit
 
 
 @dataclass(frozen=True)

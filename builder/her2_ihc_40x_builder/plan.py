@@ -8,18 +8,27 @@ from dataclasses import dataclass
 from .earlier import previous_sides, unsealed_sides
 from .errors import Her2Error
 from .geometry import Box
-from .heads import HeldSlides, SlideHead, read_heads
-from .labels import LabelTable, read_labels
-from .overlap import leaking
 from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
-from .pseudonyms import Key
+from .privacy.pseudonyms import Key
 from .regions import Region, RegionOptions, RegionSet, read_regions
-from .scale import warn_of_spread
-from .slide_files import find_slides
 from .slide_plan import BuildPlan, PlannedPatch, SlidePlan, patch_id
-from .splits import GivenSides, Side, SlideSides, SplitSlide, given_wsi_sides, patch_sides, read_splits, wsi_sides
-from .tiling import adaptive_windows, grid_windows
+from .slides.files import find_slides
+from .slides.heads import HeldSlides, SlideHead, read_heads
+from .slides.labels import LabelTable, read_labels
+from .slides.scale import warn_of_spread
+from .windows.overlap import leaking
+from .windows.splits import (
+    GivenSides,
+    Side,
+    SlideSides,
+    SplitSlide,
+    given_wsi_sides,
+    patch_sides,
+    read_splits,
+    wsi_sides,
+)
+from .windows.tiling import adaptive_windows, grid_windows
 
 
 def plan_build(

@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .build import BuildResult
 from .errors import Her2Error
-from .manifest import Manifest
 from .parallel import run_tasks
+from .shards.manifest import Manifest
+from .shards.staging import check_beside, staged_folder, write_text
 from .slide_plan import SlidePlan
-from .slides import open_slide
-from .staging import check_beside, staged_folder, write_text
+from .slides.slide import open_slide
 from .summary import build_summary
 
 MARK = "index.html"

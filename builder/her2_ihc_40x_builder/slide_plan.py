@@ -8,9 +8,9 @@ from pathlib import Path
 
 from .errors import Her2Error
 from .geometry import Box, Size
-from .pseudonyms import Key, sealed
+from .privacy.pseudonyms import Key, sealed
 from .regions import Region
-from .splits import Side
+from .windows.splits import Side
 
 
 @dataclass(frozen=True)

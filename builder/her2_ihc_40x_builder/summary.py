@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from her2_ihc_40x import CLASSES, CONFIGS, SPLITS
 
-from .manifest import Counts, Manifest
+from .shards.manifest import Counts, Manifest
 
 if TYPE_CHECKING:
     from .build import BuildResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from her2_ihc_40x import CLASSES, ReleasePatch
 
-from .shards import Sides
+from .shards.files import Sides
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.search import SlideLike
+from her2_ihc_40x_builder.placing.search import SlideLike
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 

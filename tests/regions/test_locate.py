@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from her2_ihc_40x_builder.errors import Her2Error, RegionError, SlideError
-from her2_ihc_40x_builder.fit import UnfitCropError, simple_scales, unusable
 from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.locate import locate
-from her2_ihc_40x_builder.matching import Correlation, Crop, peaks
 from her2_ihc_40x_builder.parallel import Processes
-from her2_ihc_40x_builder.search import Overviews, Place, SlideLike, Thumb, elsewhere, search
-from her2_ihc_40x_builder.sighting import Request, accepted, confirmed, rivals
+from her2_ihc_40x_builder.placing.fit import UnfitCropError, simple_scales, unusable
+from her2_ihc_40x_builder.placing.locate import locate
+from her2_ihc_40x_builder.placing.matching import Correlation, Crop, peaks
+from her2_ihc_40x_builder.placing.search import Overviews, Place, SlideLike, Thumb, elsewhere, search
+from her2_ihc_40x_builder.placing.sighting import Request, accepted, confirmed, rivals
 
 Cut = Callable[..., NDArray[np.uint8]]
 Slides = dict[str, SlideLike]

@@ -19,8 +19,8 @@ from shapely.geometry.base import BaseGeometry
 
 from her2_ihc_40x_builder.errors import LabelError, RegionError
 from her2_ihc_40x_builder.geometry import Box
+from her2_ihc_40x_builder.placing.search import SlideLike
 from her2_ihc_40x_builder.regions import ClassRules, Region, RegionOptions, RegionSet, read_regions
-from her2_ihc_40x_builder.search import SlideLike
 
 Slides = dict[str, SlideLike]
 Cut = Callable[..., NDArray[np.uint8]]

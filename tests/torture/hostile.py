@@ -22,8 +22,8 @@ from typing import Any
 
 from her2_ihc_40x import Her2Error, load_dataset
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.manifest import read_manifest
-from her2_ihc_40x_builder.verify import verify_folder
+from her2_ihc_40x_builder.hub.verify import verify_folder
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 from torture.campaign import rng
 from torture.mutants import STRUCTURAL, flip
 

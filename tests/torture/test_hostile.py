@@ -17,9 +17,9 @@ from PIL import Image
 
 from damage import unpack
 from drawn_slides import write_qupath
+from her2_ihc_40x_builder.demo.synthetic import write_slide
 from her2_ihc_40x_builder.geometry import Box, Size
-from her2_ihc_40x_builder.slides import open_slide
-from her2_ihc_40x_builder.synthetic import write_slide
+from her2_ihc_40x_builder.slides.slide import open_slide
 from torture.campaign import points
 from torture.hostile import FLIPS, HANG, mutants
 

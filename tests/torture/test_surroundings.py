@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.staging import staged_folder
+from her2_ihc_40x_builder.shards.staging import staged_folder
 from torture.jobs import WRITING, Job, part, snapshot
 from torture.machine import Fault
 from twin_images import SIZE

@@ -12,7 +12,7 @@ from typing import Any
 
 from her2_ihc_40x import CONFIGS, SPLITS
 
-from ..diff import Edition
+from ..hub.diff import Edition
 from ..parallel import default_workers
 from .copies import check_exact, check_labels, check_near
 from .findings import Check, Finding, Subject

@@ -9,7 +9,7 @@ from typing import Any
 
 from her2_ihc_40x import SPLITS
 
-from ..manifest import Manifest
+from ..shards.manifest import Manifest
 from .prints import Print
 
 _EXAMPLES = 10

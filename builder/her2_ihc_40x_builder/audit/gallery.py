@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..diff import Edition
+from ..hub.diff import Edition
 from ..parallel import default_workers, run_tasks
-from ..staging import check_beside, staged_folder, write_text
+from ..shards.staging import check_beside, staged_folder, write_text
 from . import Audit
 from .findings import Finding, Pair
 from .prints import read_image

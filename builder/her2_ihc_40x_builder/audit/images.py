@@ -12,7 +12,7 @@ from PIL import Image
 
 from her2_ihc_40x import IMAGE_ERRORS, MAX_IMAGE_BYTES
 
-from ..pixels import Rgb
+from ..patches.pixels import Rgb
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 #: More pixels are not decoded: a patch has one million.

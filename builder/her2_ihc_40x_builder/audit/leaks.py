@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from ..geometry import Box
-from ..overlap import overlapping_pairs
+from ..windows.overlap import overlapping_pairs
 from .findings import Finding, Pair, Subject, names_found, pairs_found, patches_found
 from .prints import Print
 

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from her2_ihc_40x import CLASSES, Her2Error, ReleaseError
 
-from .. import hub
-from ..diff import Edition
+from ..hub import remote
+from ..hub.diff import Edition
+from ..hub.verify import sides_of
 from ..parallel import run_tasks
-from ..pixels import Rgb
-from ..shards import SCHEMA, Shard, Sides
-from ..tissue import GLASS_DENSITY
-from ..verify import sides_of
+from ..patches.pixels import Rgb
+from ..patches.tissue import GLASS_DENSITY
+from ..shards.files import SCHEMA, Shard, Sides
 from .images import ImageFile, look_at
 from .texture import Texture, darkest, describe, shrink
 
@@ -143,7 +143,7 @@ def _read_groups(
 def _reading(edition: Edition, shard: Shard) -> Iterator[None]:
     """Tell a damaged or hostile shard from a Hub that does not answer."""
     subject = f"{shard.path} of {edition.name}"
-    with hub.talking(subject):
+    with remote.talking(subject):
         try:
             yield
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:

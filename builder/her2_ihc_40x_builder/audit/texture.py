@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pixels import Rgb
+from ..patches.pixels import Rgb
 
 #: The longer side that a patch is shrunk to: about 1 micrometre a pixel for 1024 x 1024 at 40x.
 OVERVIEW = 256

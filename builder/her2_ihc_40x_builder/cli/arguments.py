@@ -111,11 +111,11 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def build_arguments(arguments: argparse.Namespace) -> tuple[BuildInputs, BuildParameters]:
     """Inputs and parameters as the command line gives them."""
-    from ..encode import Encoding
-    from ..labels import parse_label_map
     from ..parameters import BuildInputs, BuildParameters
+    from ..patches.encode import Encoding
+    from ..patches.white import White
     from ..regions import ClassRules
-    from ..white import White
+    from ..slides.labels import parse_label_map
 
     label_map = parse_label_map(arguments.label_map)
     inputs = BuildInputs(

@@ -30,8 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import audit
     from ..audit.gallery import check_gallery_place, write_gallery
     from ..audit.table import audit_table
-    from ..diff import open_edition
-    from ..labels import read_labels
+    from ..hub.diff import open_edition
+    from ..slides.labels import read_labels
 
     folder = Path(arguments.data).expanduser()
     local = folder if folder.is_dir() else None

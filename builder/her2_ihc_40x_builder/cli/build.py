@@ -23,7 +23,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, write the report, and say what was made."""
-    from .. import build, private_names, report
+    from .. import build, report
+    from ..privacy import private_names
     from ..summary import build_summary, dropped_lines
 
     inputs, parameters = build_arguments(arguments)

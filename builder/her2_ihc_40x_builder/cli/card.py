@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..companions import refresh_companions
+from ..card.companions import refresh_companions
 from .arguments import path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import demo
+from ..demo import release_demo
 from ..summary import build_summary, counts_table
 from .arguments import path
 
@@ -28,7 +28,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--slides", action="store_true", help="start from slides, as a laboratory would")
     either.add_argument(
-        "--scale", type=_scale, default=demo.SCALE, help="size of the release, as a part of the real one (%(default)s)"
+        "--scale",
+        type=_scale,
+        default=release_demo.SCALE,
+        help="size of the release, as a part of the real one (%(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -43,16 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_release(folder: Path, scale: float) -> None:
-    made = demo.run_demo(folder, scale=scale, say=print)
+    made = release_demo.run_demo(folder, scale=scale, say=print)
     print(counts_table(made.manifest.counts))
     print("\nA batch of the streamed wsi_split:")
     for column in ("image", "label", "slide_score", "patch_id"):
         print(f"  {column:<12}{[_short(value) for value in made.batch[column]]}")
     print(f"""
 Made in {folder}:
-  {demo.RELEASE}/            the two zips, named and nested like the real ones
-  {demo.SHARDS}/      the shards that datasets loads, with card and manifest
-  {demo.SHEET}   what the patches look like: look at it
+  {release_demo.RELEASE}/            the two zips, named and nested like the real ones
+  {release_demo.SHARDS}/      the shards that datasets loads, with card and manifest
+  {release_demo.SHEET}   what the patches look like: look at it
 
 Next, with the real zips (https://doi.org/10.5281/zenodo.15179608) in a folder FOLDER:
   her2-ihc-40x pack FOLDER --out her2-ihc-40x
@@ -60,7 +63,7 @@ Next, with the real zips (https://doi.org/10.5281/zenodo.15179608) in a folder F
 
 
 def _run_slides(folder: Path) -> None:
-    from .. import lab_twin, slide_demo
+    from ..demo import lab_twin, slide_demo
 
     made = slide_demo.run_slide_demo(folder, say=print)
     print(build_summary(made))

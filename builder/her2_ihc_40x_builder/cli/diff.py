@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from her2_ihc_40x import CLASSES
 
-from ..diff import Difference, Patch, compare, open_edition, other_columns
+from ..hub.diff import Difference, Patch, compare, open_edition, other_columns
 from .arguments import positive
 
 _SHOWN = 20

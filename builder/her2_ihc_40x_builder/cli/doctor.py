@@ -62,7 +62,7 @@ def _openslide() -> str:
 
 
 def _png_codec() -> str:
-    from ..encode import Encoding
+    from ..patches.encode import Encoding
 
     return Encoding().codec
 

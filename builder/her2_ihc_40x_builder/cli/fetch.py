@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from her2_ihc_40x import ZENODO_RECORD
 
-from ..zenodo import Progress, fetch_record
+from ..zenodo.fetch import Progress, fetch_record
 from .arguments import path
 
 

@@ -31,9 +31,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and print."""
-    from ..key_file import read_key
     from ..parallel import Processes
     from ..plan import plan_build
+    from ..privacy.key_file import read_key
 
     inputs, parameters = build_arguments(arguments)
     key = read_key(arguments.pseudonymize) if arguments.pseudonymize and inputs.previous else None

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from ..changes import Version
-from ..publish import Published, finish_version, publish_version
-from ..published_ids import review_code
-from ..version_plan import VersionPlan, plan_version
+from ..hub.changes import Version
+from ..hub.publish import Published, finish_version, publish_version
+from ..hub.version_plan import VersionPlan, plan_version
+from ..privacy.published_ids import review_code
 from .arguments import add_workers, path, positive
 
 _SHOWN = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..verify import Subset, verify_folder
+from ..hub.verify import Subset, verify_folder
 from .arguments import add_workers, path
 
 

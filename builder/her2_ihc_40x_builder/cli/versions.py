@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ..versions import list_versions
+from ..hub.versions import list_versions
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

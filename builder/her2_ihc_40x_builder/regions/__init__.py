@@ -10,8 +10,8 @@ from ..errors import LabelError, RegionError
 from ..geometry import Size
 from ..parallel import Processes
 from ..places import why_not_a_file
-from ..regions import crops, cytomine, files, geojson, images, imagescope, masks, qupath
-from ..search import SlideLike
+from ..placing.search import SlideLike
+from . import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from .classes import ClassRules
 from .combine import combine, with_ids, without_names
 from .model import Area, Drawn, Finding, Reading, Region, RegionSet

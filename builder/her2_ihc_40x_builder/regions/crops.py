@@ -11,13 +11,13 @@ import shapely
 from shapely.affinity import scale as scaled
 from shapely.affinity import translate
 
-from ..fit import UnfitCropError
 from ..geometry import Size
-from ..locate import locate
 from ..parallel import Processes
-from ..regions import images
-from ..search import Place, SlideLike
-from ..sighting import Request
+from ..placing.fit import UnfitCropError
+from ..placing.locate import locate
+from ..placing.search import Place, SlideLike
+from ..placing.sighting import Request
+from . import images
 from .classes import score_of
 from .model import Drawn, Reading
 from .names import shown

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from ..errors import RegionError
 from ..geometry import Size
-from ..regions import geojson
+from . import geojson
 from .model import Drawn, Reading
 from .names import is_number, shown, slide_of
 from .polygons import from_bottom

@@ -16,7 +16,7 @@ from her2_ihc_40x import IMAGE_ERRORS
 
 from ..errors import RegionError
 from ..geometry import Size
-from ..matching import Crop
+from ..placing.matching import Crop
 from .names import shown
 
 #: Pixels of one crop or mask: 8000 x 8000, 256 MB while an RGBA is decoded.

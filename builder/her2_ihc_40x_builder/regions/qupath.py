@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import RegionError
 from ..geometry import Size
-from ..regions import geojson
+from . import geojson
 from .model import Drawn, Reading
 from .names import is_number, is_uuid, shown
 from .polygons import from_bottom

@@ -1,0 +1,1 @@
+"""What is written about the data set: README, figures, croissant.json."""

@@ -1,0 +1,1 @@
+"""Drawn slides and a drawn twin of the release, and the demos that use them."""

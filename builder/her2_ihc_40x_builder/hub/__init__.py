@@ -1,0 +1,1 @@
+"""Versions on the Hub: verify, compare, publish."""

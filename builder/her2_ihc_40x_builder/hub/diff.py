@@ -1,0 +1,164 @@
+"""Compare two data sets patch by patch: folders, or revisions on the Hub; of the shards all but images are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from her2_ihc_40x import ReleaseError, SourceError
+
+from ..card.contents import class_of
+from ..parallel import run_tasks
+from ..shards.files import SCHEMA, Shard, Sides, open_shard
+from ..shards.manifest import FILE_NAME, Manifest, read_manifest
+from . import remote
+from .changes import UnitChanges, compare_units
+from .stored import open_remote
+from .verify import check_entries, sides_of
+
+_OWN = ("patch_id", "label", "sha256")
+_OTHERS = tuple(name for name in SCHEMA.names if name not in (*_OWN, "image"))
+_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Edition:
+    """A data set somewhere: its manifest, and how a shard is opened."""
+
+    name: str
+    manifest: Manifest
+    open: Callable[[Shard], IO[bytes] | Any]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a diff knows of a patch: its id, class, sides, the sha256 of its image, and its other columns in order."""
+
+    patch_id: str
+    label: str
+    sides: Sides
+    sha256: str
+    others: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is different in the second of two data sets; a patch is known by its id.
+
+    Args:
+        units: slides, or blocks of a release, by their files.
+        added, removed: patches that are in one of them.
+        relabelled: patches of another class, before and after.
+        moved: patches on another side of a split.
+        redrawn: patches whose image has other bytes.
+        redescribed: patches with another value in any other column.
+    """
+
+    units: UnitChanges
+    added: tuple[Patch, ...]
+    removed: tuple[Patch, ...]
+    relabelled: tuple[tuple[Patch, Patch], ...]
+    moved: tuple[tuple[Patch, Patch], ...]
+    redrawn: tuple[tuple[Patch, Patch], ...]
+    redescribed: tuple[tuple[Patch, Patch], ...]
+
+
+def open_edition(name: str) -> Edition:
+    """Find a data set by its name.
+
+    Args:
+        name: a folder, or REPO or REPO@REVISION on the Hub.
+
+    Raises:
+        SourceError: there is none.
+        ReleaseError: it is none of ours, or damaged.
+        HubError: no answer.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        manifest = read_manifest(folder)
+        edition = Edition(name, manifest, lambda shard: _open(folder / shard.path))
+    else:
+        repo, _, revision = name.partition("@")
+        if repo.count("/") != 1 or repo.startswith((".", "/")):
+            raise SourceError(name, "a folder, or REPO@REVISION", "neither", "Check the name.")
+        snapshot = remote.read_snapshot(repo, revision or None)
+        if snapshot.manifest is None:
+            raise SourceError(name, f"a {FILE_NAME} of ours", "none", "Check the id and the revision.")
+        manifest = snapshot.manifest
+        edition = Edition(name, manifest, lambda shard: open_remote(repo, snapshot.commit, shard.path))
+    for problem in check_entries(manifest):
+        raise ReleaseError(name, problem.expected, problem.found, "Make the data set again.")
+    return edition
+
+
+def _open(path: Path) -> IO[bytes]:
+    if not path.is_file():
+        raise ValueError("no file")  # a pipe would be waited for without end
+    return path.open("rb")
+
+
+def compare(before: Edition, after: Edition) -> Difference:
+    """Compare two data sets; files that are the same in both are not opened.
+
+    Raises:
+        ReleaseError: a shard cannot be read.
+        HubError: no answer.
+    """
+    same = set(before.manifest.shards) & set(after.manifest.shards)
+    old, new = (read_patches(edition, set(edition.manifest.shards) - same) for edition in (before, after))
+    both = [(old[name], new[name]) for name in sorted(old.keys() & new.keys())]
+    return Difference(
+        units=compare_units(before.manifest, after.manifest),
+        added=_only(new, old),
+        removed=_only(old, new),
+        relabelled=tuple(pair for pair in both if pair[0].label != pair[1].label),
+        moved=tuple(pair for pair in both if pair[0].sides != pair[1].sides),
+        redrawn=tuple(pair for pair in both if pair[0].sha256 != pair[1].sha256),
+        redescribed=tuple(pair for pair in both if other_columns(*pair)),
+    )
+
+
+def other_columns(before: Patch, after: Patch) -> list[str]:
+    """The columns beside id, class and image that differ."""
+    pairs = zip(_OTHERS, before.others, after.others, strict=True)
+    return [name for name, old, new in pairs if old != new]
+
+
+def read_patches(edition: Edition, shards: Iterable[Shard]) -> dict[str, Patch]:
+    """patch_id -> patch, from some shards."""
+    tasks = [(edition, shard) for shard in sorted(shards)]
+    read = run_tasks(_read_shard, tasks, workers=_THREADS, label="Comparing", unit="file", threads=True)
+    return {patch.patch_id: patch for patches in read for patch in patches}
+
+
+def _read_shard(task: tuple[Edition, Shard]) -> list[Patch]:
+    edition, shard = task
+    subject = f"{shard.path} of {edition.name}"
+    with remote.talking(subject):
+        try:
+            with edition.open(shard) as file, open_shard(file, shard.bytes) as parquet:
+                columns = parquet.read(columns=[*_OWN, *_OTHERS]).to_pydict()
+            rows = zip(*(columns[name] for name in (*_OWN, *_OTHERS)), strict=True)
+            sides = sides_of(shard.path)
+            return [
+                Patch(_text(name), class_of(label), sides, _text(sha256), tuple(others))
+                for name, label, sha256, *others in rows
+            ]
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            found = next(iter(str(error).splitlines()), type(error).__name__)[:300]
+            raise ReleaseError(subject, "a shard", found, "See `her2-ihc-40x verify`.") from error
+
+
+def _text(value: str | None) -> str:
+    if value is None:
+        raise ValueError("a patch without an id or a hash")
+    return value
+
+
+def _only(these: Mapping[str, Patch], those: Mapping[str, Patch]) -> tuple[Patch, ...]:
+    return tuple(these[name] for name in sorted(these.keys() - those.keys()))

@@ -1,0 +1,292 @@
+"""Verify a data set: every file against the manifest, and manifest, card and files against each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+from her2_ihc_40x import CLASSES, ReleaseError
+
+from ..card import card
+from ..parallel import default_workers, run_tasks
+from ..shards.files import Shard, Sides, open_shard
+from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
+
+#: Files that a data set may hold beside its shards and its manifest.
+COMPANION = re.compile(r"README\.md|croissant\.json|figures/[A-Za-z0-9+_-][A-Za-z0-9+_.-]*\.(png|svg)")
+# What the Hub, git and a download put beside a data set; it is not of it.
+_TOOLS = re.compile(r"\.gitattributes|\.git/.*|\.cache/huggingface/.*")
+_SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
+_MAX_CARD_BYTES = 1 << 20
+#: PyYAML reads some fifty thousand characters a second; ours has six thousand.
+_MAX_METADATA = 200_000
+_CHUNK = 1 << 20
+# A few aliases in YAML can stand for more text than there is memory.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong with a file (its path from the data set's root), or with the manifest's word on it."""
+
+    path: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The n-th of t parts of the shards, in path order and dealt out in turn; all t parts are all shards."""
+
+    n: int
+    t: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= self.t:
+            raise ValueError(f"{self.n}/{self.t}: expected n/t with 1 <= n <= t")
+
+    @classmethod
+    def parse(cls, text: str) -> Subset:
+        """Read "n/t"."""
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        if match is None:
+            raise ValueError(f"{text}: expected n/t, for example 1/4")
+        return cls(int(match[1]), int(match[2]))
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    Args:
+        folder: the data set's root.
+        manifest: None if it cannot be read; then nothing else was looked at.
+        companions: the files beside shards and manifest, as paths from the root.
+        checked: shards that were read in whole.
+        problems: all of them, in path order.
+    """
+
+    folder: Path
+    manifest: Manifest | None
+    companions: tuple[str, ...]
+    checked: int
+    problems: tuple[Problem, ...]
+
+
+def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | None = None) -> Verification:
+    """Compare a data set with its manifest: presence, bytes, sha256, schema, rows, labels, card, and nothing besides.
+
+    Args:
+        folder: the data set's root; it is only read.
+        subset: read only this part of the shards in whole; of the others the size is compared, and no labels counted.
+        workers: threads.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except ReleaseError as error:
+        return Verification(folder, None, (), 0, (Problem(FILE_NAME, error.expected, error.found),))
+    problems = list(check_entries(manifest))
+    if problems:  # no path of this manifest is opened
+        return Verification(folder, manifest, (), 0, tuple(sorted(problems)))
+    shards = sorted(manifest.shards)
+    companions, strays = _list_others(folder, {shard.path for shard in shards})
+    problems += strays
+    problems += _check_manifest(folder)
+    problems += _check_companions(folder, manifest, companions)
+    problems += [Problem(path, "a file", "none") for path in [card.FILE_NAME] if path not in companions]
+    chosen = shards if subset is None else shards[subset.n - 1 :: subset.t]
+    read = run_tasks(
+        _check_shard,
+        [(folder, shard) for shard in chosen],
+        workers=workers or default_workers(),
+        label="Verifying",
+        unit="B",
+        weight=lambda task: task[1].bytes,
+        threads=True,
+    )
+    problems += [problem for result in read for problem in result.problems]
+    problems += [problem for shard in shards if shard not in set(chosen) for problem in _check_size(folder, shard)]
+    if subset is None and all(not result.problems for result in read):
+        problems += _check_counts(manifest, [result.labels for result in read])
+    problems += _check_card(folder, manifest)
+    return Verification(folder, manifest, tuple(companions), len(chosen), tuple(sorted(set(problems))))
+
+
+def check_entries(manifest: Manifest) -> Iterator[Problem]:
+    """The manifest's list itself: no path leaves the root, none is there twice on any file system."""
+    seen: set[str] = set()
+    for shard in manifest.shards:
+        well_typed = isinstance(shard.path, str) and isinstance(shard.bytes, int) and isinstance(shard.rows, int)
+        if not well_typed or not _SHARD.fullmatch(shard.path):
+            yield Problem(FILE_NAME, "paths of shards, with bytes and rows", repr(shard.path)[:200])
+        elif shard.path.casefold() in seen:
+            yield Problem(FILE_NAME, "each file once", shard.path)
+        else:
+            seen.add(shard.path.casefold())
+    for companion in manifest.companions:
+        if not isinstance(companion.path, str) or not COMPANION.fullmatch(companion.path):
+            yield Problem(FILE_NAME, "paths of the card, croissant.json and figures", repr(companion.path)[:200])
+
+
+def _check_manifest(folder: Path) -> Iterator[Problem]:
+    content = json.loads((folder / FILE_NAME).read_bytes())
+    if content.get("sha256") != (found := checksum(content)):
+        yield Problem(FILE_NAME, f"content with the sha256 {content.get('sha256')!r}"[:200], found)
+
+
+def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:
+    """Companions, and what should not be there: unlisted files, and links, which may lead anywhere."""
+    companions, problems = [], []
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        for name in sorted([*names, *links]):
+            path = (Path(place) / name).relative_to(folder).as_posix()
+            if _TOOLS.fullmatch(path):
+                continue
+            if (folder / path).is_symlink() or not (folder / path).is_file():
+                problems.append(Problem(path, "a file", "a link or device"))
+            elif COMPANION.fullmatch(path):
+                companions.append(path)
+            elif path not in listed and path != FILE_NAME:
+                problems.append(Problem(path, "only files that the manifest lists, the card and figures", "a file"))
+    return sorted(companions), problems
+
+
+def _check_companions(folder: Path, manifest: Manifest, found: Sequence[str]) -> Iterator[Problem]:
+    """Every file beside the shards against the manifest's list of them."""
+    listed = {companion.path: companion for companion in manifest.companions}
+    for path in sorted({*listed, *found}):
+        if path not in found:
+            yield Problem(path, "a file", "none")
+        elif path not in listed:
+            yield Problem(path, "a file that the manifest lists", "one that it does not")
+        elif (size := (folder / path).stat().st_size) != listed[path].bytes:
+            yield Problem(path, f"{listed[path].bytes} bytes", f"{size} bytes")
+        elif (sha256 := _sha256(folder / path)) != listed[path].sha256:
+            yield Problem(path, f"sha256 {listed[path].sha256}", sha256)
+
+
+# --- Shards -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _ReadShard:
+    problems: tuple[Problem, ...]
+    labels: tuple[tuple[Sides, str], ...] = ()
+
+
+def _check_shard(task: tuple[Path, Shard]) -> _ReadShard:
+    """Read a shard in whole; Parquet is parsed only once its hash is right."""
+    folder, shard = task
+    try:
+        if problems := tuple(_check_size(folder, shard)):
+            return _ReadShard(problems)
+        found = _sha256(folder / shard.path)
+        if found != shard.sha256:
+            return _ReadShard((Problem(shard.path, f"sha256 {shard.sha256}", found),))
+        return _check_parquet(folder, shard)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        return _ReadShard((Problem(shard.path, "a readable Parquet file", str(error).splitlines()[0][:300]),))
+
+
+def _check_size(folder: Path, shard: Shard) -> Iterator[Problem]:
+    path = folder / shard.path
+    if not path.is_file():
+        yield Problem(shard.path, f"{shard.bytes} bytes", "no file")
+    elif path.stat().st_size != shard.bytes:
+        yield Problem(shard.path, f"{shard.bytes} bytes", f"{path.stat().st_size} bytes")
+
+
+def _check_parquet(folder: Path, shard: Shard) -> _ReadShard:
+    with open_shard(folder / shard.path, shard.bytes) as file:
+        if file.metadata.num_rows != shard.rows:
+            return _ReadShard((Problem(shard.path, f"{shard.rows} rows", f"{file.metadata.num_rows} rows"),))
+        labels = file.read(columns=["label"]).column("label").to_pylist()
+    if wrong := Counter(label for label in labels if label not in range(len(CLASSES))):
+        return _ReadShard((Problem(shard.path, f"labels 0 to {len(CLASSES) - 1}", f"{sorted(map(str, wrong))}"),))
+    sides = sides_of(shard.path)
+    return _ReadShard((), tuple((sides, CLASSES[label]) for label in labels))
+
+
+def sides_of(path: str) -> Sides:
+    """The sides that a shard's path says its patches are on."""
+    _, wsi, patch, _ = path.split("/")
+    return Sides(wsi.removeprefix("wsi_"), patch.removeprefix("patch_"))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(_CHUNK):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+# --- Manifest and card against the files --------------------------------------------------------------------------
+
+
+def _check_counts(manifest: Manifest, labels: Sequence[Sequence[tuple[Sides, str]]]) -> Iterator[Problem]:
+    counted = count_labels([row for rows in labels for row in rows])
+    if counted != manifest.counts:
+        yield Problem(FILE_NAME, f"the counts of the label columns, {counted}", str(manifest.counts)[:500])
+    for unit in sorted({shard.unit for shard in manifest.shards} - set(manifest.units)):
+        yield Problem(FILE_NAME, f"an entry for the unit {unit}", "none")
+
+
+def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
+    path = folder / card.FILE_NAME
+    if path.is_symlink() or not path.is_file():
+        return
+    try:
+        expected = card.card_metadata(manifest)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        yield Problem(FILE_NAME, "what a card is made from", f"{error.__class__.__name__}: {error}")
+        return
+    try:
+        if path.stat().st_size > _MAX_CARD_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes, more than {_MAX_CARD_BYTES}")
+        found = _read_metadata(path)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        yield Problem(card.FILE_NAME, "metadata in YAML", str(error)[:300] or error.__class__.__name__)
+        return
+    for key in sorted(set(expected) | set(found), key=str):
+        if found.get(key) != expected.get(key):
+            wanted, there = (_SHORT.repr(data[key]) if key in data else "no such key" for data in (expected, found))
+            yield Problem(card.FILE_NAME, f"{_SHORT.repr(key)}: {wanted}", there)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that is there twice, as the Hub does; PyYAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key that is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _read_metadata(path: Path) -> dict[Any, Any]:
+    text = path.read_text(encoding="utf-8-sig")
+    match = REGEX_YAML_BLOCK.search(text)
+    if match and len(match[2]) > _MAX_METADATA:
+        raise ValueError(f"{len(match[2])} characters, more than {_MAX_METADATA}")
+    metadata = yaml.load(match[2], _StrictLoader) if match else {}  # noqa: S506 (a SafeLoader)
+    if not isinstance(metadata, dict):
+        raise ValueError("no mapping")
+    return metadata

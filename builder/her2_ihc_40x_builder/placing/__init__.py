@@ -1,0 +1,1 @@
+"""Where a crop lies in its slide: template matching that refuses rather than guesses."""

@@ -1,0 +1,1 @@
+"""Pseudonyms under a key, and ids that look identifying."""

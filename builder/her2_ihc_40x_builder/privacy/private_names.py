@@ -1,0 +1,199 @@
+"""What a build may tell of its inputs: all, or pseudonyms alone, while a file of the owner's keeps what they hide."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from filelock import FileLock
+
+from ..errors import Her2Error, OutputError
+from ..regions import Region
+from ..slide_plan import BuildPlan, SlidePlan
+from ..slides.files import SLIDE_SUFFIXES
+from .key_file import read_or_make_key, write_private
+from .pseudonyms import Key
+
+FORMAT, VERSION = "her2-ihc-40x names", 1
+
+
+class OpenNames:
+    """Names, errors and warnings as they are."""
+
+    key: Key | None = None
+
+    def renamed(self, plan: BuildPlan) -> BuildPlan:
+        """The plan under the names that may be told."""
+        return plan
+
+    def told(self, subject: str, error: Her2Error) -> Her2Error:
+        """What may be told of an error with a slide."""
+        return error
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Let no error pass that tells more than may be told."""
+        yield
+
+
+class PrivateNames(OpenNames):
+    """Pseudonyms of slides, patients, regions and files; the names and all free text stay in `path`.
+
+    Messages quote paths, table rows and annotations, so that no search for names would clean them surely: what is told
+    is which kind of trouble a pseudonym is in, and the number of the note in `path` that has the message.
+
+    Args:
+        key: of the pseudonyms.
+        path: the file of names; earlier ones in it stay, notes are of the last run.
+    """
+
+    def __init__(self, key: Key, path: Path) -> None:
+        self.key: Key = key
+        self.path = path
+        self._names: dict[str, dict[str, Any]] = {"slides": {}, "cases": {}, "regions": {}, "files": {}}
+        self._notes: list[str] = []
+        self._save()  # before the work: a file of another key, or no room, stops it
+
+    def renamed(self, plan: BuildPlan) -> BuildPlan:
+        """The plan under pseudonyms, in their order; names and warnings go to the file."""
+        slides = sorted((self._slide(slide) for slide in plan.slides), key=lambda slide: slide.slide_id)
+        quarantined = {}
+        for name, error in plan.quarantined.items():
+            pseudonym = self._file(name) if _is_file(name) else self._slide_id(name)
+            quarantined[pseudonym] = self.told(pseudonym, error)
+        warnings: tuple[str, ...] = ()
+        if plan.warnings:
+            first = len(self._notes) + 1
+            self._notes += plan.warnings
+            notes = f"notes {first} to {len(self._notes)}"
+            warnings = (f"{len(plan.warnings)} warnings may name slides or patients: see {notes} in {self.path}.",)
+        self._save()
+        return replace(plan, slides=tuple(slides), quarantined=dict(sorted(quarantined.items())), warnings=warnings)
+
+    def told(self, subject: str, error: Her2Error) -> Her2Error:
+        """The kind of an error, and where its message is."""
+        return type(error)(subject, "no trouble", f"a {type(error).__name__}", self._note(f"{subject}: {error}"))
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Replace every error, and the traceback of one that nobody expected, by a note of it."""
+        try:
+            yield
+        except Her2Error as error:
+            raise self.told("the build", error) from None
+        except OSError as error:
+            found = error.strerror or type(error).__name__
+            remedy = self._note(traceback.format_exc())
+            raise OutputError("the build", "room and permission to read and write", found, remedy) from None
+        except Exception as error:
+            found, remedy = f"an unexpected {type(error).__name__}", self._note(traceback.format_exc())
+            raise Her2Error("the build", "an end without it", found, remedy) from None
+
+    def _note(self, text: str) -> str:
+        self._notes.append(text)
+        self._save()
+        return f"Note {len(self._notes)} in {self.path} has the message, with names."
+
+    # --- Names ------------------------------------------------------------------------------------------------------
+
+    def _slide(self, slide: SlidePlan) -> SlidePlan:
+        patches = (replace(patch, roi_id=self._roi_id(slide.slide_id, patch.roi_id)) for patch in slide.patches)
+        return replace(
+            slide,
+            slide_id=self._slide_id(slide.slide_id),
+            case_id=None if slide.case_id is None else self._case_id(slide.case_id),
+            regions=tuple(sorted(map(self._region, slide.regions), key=lambda region: region.roi_id)),
+            patches=tuple(sorted(patches, key=lambda patch: (patch.roi_id, patch.box))),
+            key=self.key,
+        )
+
+    def _region(self, region: Region) -> Region:
+        roi_id = self._roi_id(region.slide_id, region.roi_id)
+        return replace(region, slide_id=self._slide_id(region.slide_id), roi_id=roi_id, class_name=None, source=Path())
+
+    def _slide_id(self, name: str) -> str:
+        return self._keep("slides", self.key.slide(name), name)
+
+    def _case_id(self, name: str) -> str:
+        return self._keep("cases", self.key.case(name), name)
+
+    def _roi_id(self, slide_id: str, roi_id: str) -> str:
+        return self._keep("regions", self.key.region(slide_id, roi_id), {"slide": slide_id, "region": roi_id})
+
+    def _file(self, name: str) -> str:
+        return self._keep("files", self.key.file(name), name)
+
+    def _keep(self, kind: str, pseudonym: str, name: Any) -> str:
+        if self._names[kind].setdefault(pseudonym, name) != name:
+            raise OutputError(str(self.path), "a name for each pseudonym", pseudonym, "Use another key.")
+        return pseudonym
+
+    # --- The file ---------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write the file with what is in it already; it appears whole, and is never readable by others."""
+        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        try:
+            with FileLock(self.path.with_name(f".{self.path.name}.lock")):
+                for kind, names in self._read().items():
+                    self._names[kind] = {**names, **self._names[kind]}
+                content = {"format": FORMAT, "format_version": VERSION, "key_id": self.key.id, **self._names}
+                text = json.dumps({**content, "notes": self._notes}, indent=1, sort_keys=True)
+                try:
+                    write_private(part, text + "\n")
+                    part.replace(self.path)
+                finally:
+                    part.unlink(missing_ok=True)
+        except OSError as error:
+            if isinstance(error, Her2Error):
+                raise
+            found, remedy = error.strerror or repr(error), "Free disk space or permissions: names would be lost."
+            raise OutputError(str(self.path), "a place to keep names", found, remedy) from error
+
+    def _read(self) -> Mapping[str, dict[str, Any]]:
+        try:
+            content = json.loads(self.path.read_bytes())
+            if content["format"] != FORMAT or content["format_version"] != VERSION:
+                raise ValueError("another format")
+            key_id, names = str(content["key_id"]), {kind: dict(content[kind]) for kind in self._names}
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            found, remedy = type(error).__name__, "Move it elsewhere."
+            raise OutputError(str(self.path), "a file of names", found, remedy) from None
+        if key_id != self.key.id:
+            remedy = "Give the key that it was made with, or move it elsewhere and keep it with its key."
+            raise OutputError(str(self.path), f"the names of key {self.key.id}", f"those of {key_id}", remedy)
+        return names
+
+
+def _is_file(name: str) -> bool:
+    """Whether what is in quarantine is a file that gave no slide."""
+    return "/" in name or PurePath(name).suffix.lower() in SLIDE_SUFFIXES
+
+
+def open_names(key_file: Path, *outputs: Path) -> tuple[PrivateNames, bool]:
+    """Read the key in a file, or make one, and open the file of names beside it, `<key file>.names.json`.
+
+    Args:
+        key_file: the key.
+        outputs: folders that may be published or shown, in which neither may lie.
+
+    Returns:
+        The names, and whether the key was made.
+
+    Raises:
+        OutputError: the key is refused, or lies in an output, or the names are of another key.
+    """
+    place = key_file.resolve()
+    for output in outputs:
+        if output.resolve() in place.parents:
+            raise OutputError(str(key_file), "a key outside the output", f"{output}", "Keep it where nobody publishes.")
+    key, made = read_or_make_key(key_file)
+    return PrivateNames(key, key_file.with_name(f"{key_file.name}.names.json")), made

@@ -1,0 +1,1 @@
+"""Parquet files, the manifest that lists them, and how a folder appears whole or not at all."""

@@ -1,0 +1,211 @@
+"""A folder that appears whole or not at all: made beside its place under a lock, flushed, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..errors import Her2Error, OutputError
+
+
+@contextmanager
+def staged_folder(
+    target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool], keep: bool = False
+) -> Iterator[Path]:
+    """Give an empty folder to fill; on leaving without an error it becomes `target`, else nothing has changed.
+
+    The folder `scratch` beside the one that is given may be used for temporary files; it is removed. With `keep`, other
+    folders beside it stay as long as the work does.
+
+    Args:
+        target: where the folder shall be. Its parent is made if need be.
+        overwrite: whether a folder that is ours may be replaced; nothing else ever is.
+        is_ours: whether a folder was made by this project.
+        keep: keep what an interrupted run left, so that it can be gone on with, instead of starting empty.
+
+    Raises:
+        OutputError: `target` is taken, or another process is writing it, or the disk refuses.
+    """
+    target = Path(os.path.realpath(target))  # a link to the folder is the user's, and stays
+    work = target.parent / f".{target.name}.partial"
+    # A name of its own for every run: what is left of one that was killed must not mix with the next.
+    tree, aside = work / ("tree" if keep else f"tree-{os.getpid()}-{time.monotonic_ns()}"), work / "replaced"
+    if target.is_mount():
+        raise OutputError(str(target), "a folder that can be replaced", "a mount point", "Give a folder in it.")
+    try:
+        with _exclusive(work, target):
+            try:
+                _say_who_holds(work)
+                if aside.exists() and not target.exists():
+                    aside.rename(target)  # a run was killed between its two renames
+                _check_free(target, overwrite=overwrite, is_ours=is_ours)
+                if not keep:
+                    for left in work.glob("tree*"):
+                        shutil.rmtree(left, ignore_errors=True)
+                tree.mkdir(exist_ok=True)
+                yield tree
+                _flush(tree)
+                _replace(tree, target, aside)
+            except BaseException:
+                if not keep:
+                    shutil.rmtree(tree, ignore_errors=True)
+                raise
+            finally:
+                _leave(work, target)
+    except OSError as error:
+        if isinstance(error, Her2Error):  # of the input, or said already
+            raise
+        old = f"is in {aside}, and comes back then" if aside.exists() else "is as it was"
+        raise OutputError(
+            str(error.filename or target),
+            "room and permission to write",
+            error.strerror or repr(error),
+            f"Mend the disk, or free space or permissions, then run it again. What was there {old}.",
+        ) from error
+
+
+def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse a place for a report before the work begins.
+
+    Args:
+        folder: where the report shall be.
+        data: the data set's folder; None if it is not on this disk.
+        is_ours: whether a folder is an earlier report of the same kind.
+
+    Raises:
+        OutputError: it is in the data set, which is published, or taken by something else.
+    """
+    place, published = folder.resolve(), None if data is None else data.resolve()
+    if published and (place == published or published in place.parents or place in published.parents):
+        raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
+    if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
+        expected, found = "nothing, or an earlier report", "something that this tool did not make"
+        raise OutputError(str(folder), expected, found, "Give another --report.")
+
+
+@contextmanager
+def _exclusive(work: Path, target: Path) -> Iterator[None]:
+    """Hold the work folder's lock, which a process that dies lets go of; who comes second is told who holds it."""
+    lock = FileLock(work / "lock", timeout=0)
+    while not lock.is_locked:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except FileNotFoundError:
+            continue  # who held it has just removed the folder
+        except FileExistsError:
+            if os.path.lexists(work) and not work.is_dir():
+                raise
+            # It was there, and was removed before `mkdir` looked at what it is.
+        except Timeout:
+            expected, found = "to be the only one that writes it", f"another process that does, {_who_holds(work)}"
+            raise OutputError(str(target), expected, found, "Wait until it has ended.") from None
+        except OSError:
+            with suppress(OSError):
+                work.rmdir()
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _say_who_holds(work: Path) -> None:
+    (work / "holder").write_text(f"number {os.getpid()} on {platform.node() or 'this machine'}", encoding="utf-8")
+
+
+def _who_holds(work: Path) -> str:
+    try:
+        return (work / "holder").read_text(encoding="utf-8", errors="replace")[:200] or "just begun"
+    except OSError:
+        return "just begun"
+
+
+def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
+    if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not target.is_dir() or not is_ours(target):
+        raise OutputError(
+            str(target), "nothing, or an empty folder", "something that this tool did not make", "Give another --out."
+        )
+    if not overwrite:
+        raise OutputError(
+            str(target), "nothing, or an empty folder", "a finished data set", "Give --overwrite to replace it."
+        )
+
+
+def _flush(tree: Path) -> None:
+    """Force every folder's entries to the disk; files are flushed by who wrote them."""
+    for folder, _, _ in os.walk(tree):
+        sync_folder(Path(folder))
+
+
+def _replace(tree: Path, target: Path, aside: Path) -> None:
+    """Rename `tree` to `target`; what was there is set aside first and comes back if anything fails."""
+    shutil.rmtree(aside, ignore_errors=True)
+    had = target.exists()
+    if had:
+        target.rename(aside)
+    try:
+        tree.rename(target)
+        sync_folder(target.parent)
+    except OSError:
+        if not tree.exists():
+            target.rename(tree)
+        if had:
+            aside.rename(target)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _leave(work: Path, target: Path) -> None:
+    """Remove the work folder unless something in it can be gone on with, or is all there is; the lock is still held."""
+    shutil.rmtree(work / "scratch", ignore_errors=True)
+    with suppress(OSError):  # what is left is removed by the next run
+        (work / "holder").unlink(missing_ok=True)
+        tree, aside = work / "tree", work / "replaced"
+        if (tree.exists() and any(tree.iterdir())) or (aside.exists() and not target.exists()):
+            return
+        for entry in work.iterdir():
+            if entry.name != "lock":
+                shutil.rmtree(entry, ignore_errors=True)
+        (work / "lock").unlink(missing_ok=True)
+        work.rmdir()  # unless another process has just put its lock there
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk, so that a rename lasts through a power cut."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8 with line feeds, and flush it to the disk."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give the same bytes a second name, which nobody writes to; a copy where the file system has no links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb") as file:
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Slides: which there are, what OpenSlide knows of them, their scale, labels and pixels."""

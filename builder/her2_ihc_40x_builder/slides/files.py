@@ -1,0 +1,115 @@
+"""The slides of a folder: which files they are, and what they are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import openslide
+
+from ..errors import SlideError
+from ..places import shown, why_not_a_file
+
+#: What may be a slide by its name. A DICOM series is one slide in many files, so that `.dcm` is not listed here.
+SLIDE_SUFFIXES = frozenset(
+    {".bif", ".czi", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu"}
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class SlideFile:
+    """A slide found in a folder.
+
+    Attributes:
+        slide_id: the file's name without its suffix.
+        path: the file.
+    """
+
+    slide_id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class SlideListing:
+    """What a folder holds.
+
+    Attributes:
+        slides: in the order of their ids.
+        refused: files that look like slides but cannot be taken, and why, in path order; for a person to see.
+    """
+
+    slides: tuple[SlideFile, ...]
+    refused: tuple[SlideError, ...]
+
+
+def find_slides(root: Path) -> SlideListing:
+    """List the slides under a folder, whatever order the file system gives.
+
+    A file counts by its suffix (`SLIDE_SUFFIXES`) and by OpenSlide's own detection, which reads only its head. Hidden
+    files are left out. Links to outside of `root` are refused; folders that are links are not entered.
+
+    Args:
+        root: the folder.
+
+    Raises:
+        SlideError: no such folder, or two slides of one id.
+    """
+    if not root.is_dir():
+        raise SlideError(str(root), "a folder of slides", "no folder", "Check the path.")
+    slides: dict[str, SlideFile] = {}
+    refused: list[SlideError] = []
+    for path in _candidates(root):
+        problem = _problem(root, path)
+        if problem:
+            refused.append(problem)
+        else:
+            found = SlideFile(path.stem, path)
+            earlier = slides.setdefault(found.slide_id, found)
+            if earlier is not found:
+                raise SlideError(
+                    f"slide {found.slide_id}", "one file", f"{earlier.path} and {path}", "Rename or remove one of them."
+                )
+    return SlideListing(tuple(slides[slide_id] for slide_id in sorted(slides)), tuple(refused))
+
+
+def _candidates(root: Path) -> list[Path]:
+    """What a person may take for a slide, also where it is none: it is then refused by name, not passed over.
+
+    These are entries with a slide's suffix (folders only where no slide is in them), and links to folders outside.
+    """
+    found: list[Path] = []
+    named: list[Path] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = Path(folder)
+        links = [here / name for name in folders if (here / name).is_symlink()]
+        found += [link for link in links if why_not_a_file(link, root) != "a folder"]
+        named += [here / name for name in folders if _is_slide_name(name)]
+        found += [here / name for name in files if not name.startswith(".") and _is_slide_name(name)]
+    parents = {parent for path in found for parent in path.parents}
+    return sorted({*found, *(folder for folder in named if folder not in parents)})
+
+
+def _is_slide_name(name: str) -> bool:
+    return Path(name).suffix.lower() in SLIDE_SUFFIXES
+
+
+def _problem(root: Path, path: Path) -> SlideError | None:
+    name = shown(path)
+    if reason := why_not_a_file(path, root):
+        return SlideError(name, "a slide's file inside the folder", reason, "Copy the slide in, or remove the entry.")
+    if os.fsencode(path.name).decode("utf-8", "replace") != path.name or _CONTROL.search(path.name):
+        found, remedy = "other bytes, or control characters", "Rename the file: its name is the slide's id."
+        return SlideError(name, "a file name in UTF-8", found, remedy)
+    if openslide.OpenSlide.detect_format(path) is None:
+        return SlideError(
+            name,
+            "a slide that OpenSlide knows",
+            "an unknown or damaged file",
+            "Copy it again from the scanner; if it is no slide, move it elsewhere.",
+        )
+    return None

@@ -1,0 +1,154 @@
+"""Slides as their heads tell of them: size, scale, class and patient, before any region is known."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import Her2Error, LabelError, SlideError
+from ..geometry import Box, Size
+from ..parameters import BuildInputs, BuildParameters
+from .files import SlideFile, SlideListing
+from .labels import LabelTable, SlideLabels, agree, folder_label
+from .scale import Scale, decide_scale
+from .slide import Slide, open_slide
+
+#: Slides that are held open at a time while crops are placed.
+HELD = 4
+
+
+class HeldSlides:
+    """Slides that are held open, a few at a time; a context manager. A copy in another process opens its own.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int = HELD) -> None:
+        self._count = count
+        self._open: OrderedDict[Path, Slide] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[HeldSlides], tuple[int]]:
+        return HeldSlides, (self._count,)
+
+    def __enter__(self) -> HeldSlides:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with ExitStack() as stack:
+            for slide in self._open.values():
+                stack.callback(slide.close)
+        self._open.clear()
+
+    def get(self, path: Path) -> Slide:
+        """The slide of a file; the one that was not asked for longest is closed.
+
+        Raises:
+            SlideError: it cannot be opened.
+        """
+        if path not in self._open:
+            self._open[path] = open_slide(path)
+            if len(self._open) > self._count:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(path)
+        return self._open[path]
+
+
+@dataclass(frozen=True)
+class SlideHead:
+    """What is known of a slide before its regions.
+
+    Args:
+        slide_id: its name.
+        path: the file.
+        content_key: what it is whatever its name.
+        size: pixels of level 0.
+        scale: micrometres a pixel, and whether it is resampled.
+        score: its class.
+        case_id: the patient; None where unknown.
+        held: what opens it to place crops.
+    """
+
+    slide_id: str
+    path: Path
+    content_key: str
+    size: Size
+    scale: Scale
+    score: str
+    case_id: str | None
+    held: HeldSlides = field(repr=False, compare=False)
+
+    def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
+        """Level-0 pixels of `box`, each side shrunk to round(side / downsample): to place crops."""
+        slide = self.held.get(self.path)
+        level = max(i for i, level in enumerate(slide.levels) if i == 0 or level.downsample <= downsample)
+        scale = slide.levels[level].downsample
+        x, y = int(box.x / scale), int(box.y / scale)
+        width, height = max(1, round(box.width / scale)), max(1, round(box.height / scale))
+        pixels = slide.read_level(level, Box(y, x, width, height))
+        target = (max(1, round(box.width / downsample)), max(1, round(box.height / downsample)))
+        if target == (width, height):
+            return pixels
+        return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BOX))
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The heads of a folder's slides, in the order of their ids, and slide or file -> why it has none."""
+
+    heads: tuple[SlideHead, ...]
+    problems: Mapping[str, Her2Error]
+
+
+def read_heads(
+    listing: SlideListing, table: LabelTable, inputs: BuildInputs, parameters: BuildParameters, held: HeldSlides
+) -> Heads:
+    """Open each slide, and decide its scale and its class; no pixel is read."""
+    # By the place in the folder: where the folder is must not reach the manifest.
+    problems: dict[str, Her2Error] = {_below(error.subject, inputs.slides): error for error in listing.refused}
+    heads = []
+    for file in listing.slides:
+        try:
+            labels = table.slides.get(file.slide_id, SlideLabels())
+            heads.append(_head(file, labels, inputs, parameters, held))
+        except OSError as error:
+            found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
+            problems[file.slide_id] = SlideError(str(file.path), "a readable file", found, remedy)
+        except Her2Error as error:
+            problems[file.slide_id] = error
+    return Heads(tuple(heads), problems)
+
+
+def _below(path: str, folder: Path) -> str:
+    return path.removeprefix(f"{folder}/")
+
+
+def _head(
+    file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters: BuildParameters, held: HeldSlides
+) -> SlideHead:
+    folder = folder_label(file.path, inputs.slides, inputs.label_map)
+    score = agree(f"slide {file.slide_id}", "label", [folder, labels.label])
+    if score is None:
+        raise LabelError(
+            f"slide {file.slide_id}",
+            "a label from its folder or a table",
+            "none",
+            "Put it in a folder 0, 1+, 2+ or 3+, or give --labels with slide_id, label.",
+        )
+    with open_slide(file.path) as slide:
+        scale = decide_scale(
+            file.slide_id,
+            slide.mpp,
+            slide.objective_power,
+            override=labels.microns if labels.microns is not None else parameters.mpp,
+            resample=parameters.resample,
+        )
+        case_id = None if labels.case_id is None else labels.case_id.value
+        return SlideHead(file.slide_id, file.path, slide.content_key, slide.size, scale, score, case_id, held)

@@ -1,0 +1,1 @@
+"""Windows of regions, and which side of a split each is on."""

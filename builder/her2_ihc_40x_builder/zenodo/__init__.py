@@ -1,0 +1,1 @@
+"""The release as Zenodo keeps it: the record and the download of its files."""

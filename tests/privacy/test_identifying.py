@@ -1,0 +1,80 @@
+"""Which ids look as if they could identify a patient, and which must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from her2_ihc_40x_builder.privacy.identifying import (
+    why_identifying,
+    why_identifying_patch,
+    why_identifying_region,
+    without_place,
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "texts"),
+    [
+        (
+            "accession",
+            "S21-12345 s21-12345 21-S-004567 H2021/1234 SP-20-1234 B-2021-1234 2021S1234 2021-12345 x_T20-01234",
+        ),
+        ("date", "1957-03-04 19570304 04.03.1957 4-3-1957 03_04_57 scan_20210304 04031957 12Mar2021 2021-Mar-12"),
+        ("national", "131052-308T 010101A123N 811218-9876 19811218-9876 078-05-1120 943-476-5919 RSSMRA85T10A562S"),
+        ("patient number", "MRN12345 mrn_123456 hetu-1234 Acc.No.12345"),
+        ("long number", "1234567 P0012345678 123456782 slide_654321"),
+        (
+            "name",
+            "Doe_John doe_john Doe,John DOE^JOHN DOE_JOHN John-Doe Virtanen_Aino Patient_Doe_John Ng_Wei a.b@c.fi",
+        ),
+    ],
+)
+def test_what_looks_identifying_is_named_by_what_it_looks_like(reason: str, texts: str) -> None:
+    for text in texts.split():
+        assert reason in str(why_identifying(text)), text
+
+
+PLAIN = """
+A B N S01 P01 P01-001 slide-0 slide-1_new S148DF4 S2572DE SCDFC9B patient_001 case-12 slide_000123
+her2-2+-score_train_12 her2-0-score_test_123456.jpg block-3+-train-012 CMU-1-Small-Region
+TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAE6-4FBC-AE5F-28C03A5A6C3C histolab_tcga-cr-7395-01a-01-ts1
+3ddd9859-7875-e73f-9958-80fb5e209080 B12-003 Tumor_Left TMA_C04 HE_IHC row3_col12 2+_01 99-99-9999
+"""
+
+
+def test_plain_ids_public_barcodes_and_the_releases_own_pass() -> None:
+    assert {text: why for text in ["", "Breast Core", *PLAIN.split()] if (why := why_identifying(text))} == {}
+
+
+@pytest.mark.shared
+def test_the_real_slides_pass_or_are_stopped_for_a_stated_reason(shared: Path) -> None:
+    stopped = {path.stem: why_identifying(path.stem) for path in (shared / "real/WSI").rglob("*.svs")}
+    assert len(stopped) == 8
+    assert {slide: why for slide, why in stopped.items() if why} == {
+        "S934529": "a long number, as hospital numbers are"
+    }
+    names = (shared / "release/patch_variant_paths.txt").read_text().split()
+    assert not [name for name in names if why_identifying_patch(Path(name).name)]
+
+
+def test_a_region_may_be_numbered_and_placed_but_not_named() -> None:
+    for counted in ("1", "101070", "123456789", "1-12", "x120y45", "xm3y200000-2"):
+        assert why_identifying_region(counted) is None
+    for telling in ("1234567890", "Doe_John", "131052-308T"):
+        assert why_identifying_region(telling)
+
+
+def test_a_place_on_the_slide_is_no_number_of_a_patch() -> None:
+    assert without_place("S1-x104512-y88231.png") == "S1"
+    assert why_identifying_patch("S1-x104512-y88231.png") is None
+    assert why_identifying_patch("S21-12345-x1-y2") == "an accession number"
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_an_answer(text: str) -> None:
+    assert why_identifying(text) is None or why_identifying(text)
+    assert why_identifying_region(text) is None or why_identifying(text)

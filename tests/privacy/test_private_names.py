@@ -1,0 +1,181 @@
+"""A build under pseudonyms: the same patches on the same sides, and a file of the owner's that says what hides what."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from drawn_slides import PATCH, SCORES, Cohort, build, contents, rows
+from her2_ihc_40x import Her2Error, ReleaseError
+from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.errors import OutputError, RegionError
+from her2_ihc_40x_builder.privacy.private_names import PrivateNames, open_names
+from her2_ihc_40x_builder.privacy.pseudonyms import Key
+from her2_ihc_40x_builder.shards.manifest import read_manifest
+
+KEY = Key(bytes(range(32)))
+#: What a pseudonym stands in for, in rows and shards.
+NAMED = ("slide_id", "case_id", "patch_id", "roi_id")
+
+
+def private(folder: Path, key: Key = KEY) -> PrivateNames:
+    return PrivateNames(key, folder / "key.names.json")
+
+
+def book(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "key.names.json").read_text())
+    return content
+
+
+def patches(out: Path, slides: dict[str, str], regions: dict[str, Any]) -> set[tuple[Any, ...]]:
+    """Every row under the slide's and region's own name, with its image's hash and the sides of its file."""
+    found = set()
+    for shard in read_manifest(out).shards:
+        for row in rows_of(out / shard.path):
+            slide, region = slides.get(row["slide_id"], row["slide_id"]), regions.get(row["roi_id"], row["roi_id"])
+            rest = tuple(value for name, value in sorted(row.items()) if name not in (*NAMED, "image"))
+            found.add((slide, region, *shard.path.split("/")[1:3], *rest))
+    return found
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return found
+
+
+def test_it_moves_no_side_and_no_pixel(cohort: Cohort, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("slide_id,case_id,mpp\nA,Doe,0.26\nB,Roe,\nC,Poe,\nD,Noe,\n")
+    splits = tmp_path / "splits.csv"
+    splits.write_text("patch_id,patch_split\nA-x324-y324,test\nC-x324-y324,train\n")
+    given: dict[str, Any] = {"labels": labels, "splits": splits, "hue_filter": "authors"}
+    build(cohort, tmp_path / "plain", **given)
+    build(cohort, tmp_path / "out", names=private(tmp_path), **given)
+    names = book(tmp_path)
+    regions = {pseudonym: one["region"] for pseudonym, one in names["regions"].items()}
+    expected = patches(tmp_path / "plain", {}, {})
+    assert patches(tmp_path / "out", names["slides"], regions) == expected
+    assert expected
+    assert sorted(names["slides"].values()) == sorted(SCORES)
+    assert sorted(names["cases"].values()) == ["Doe", "Noe", "Poe", "Roe"]
+    assert {row["mpp"] for row in rows(tmp_path / "out")} == {0.25, 0.26}
+    for row in rows(tmp_path / "out"):
+        assert row["patch_id"] == f"{row['slide_id']}-x{row['x']}-y{row['y']}"
+        assert row["image"]["path"] == f"{row['patch_id']}.png"
+
+
+def test_it_is_gone_on_with_under_the_same_key_and_keeps_previous_sides(
+    own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, splits = tmp_path / "out", tmp_path / "splits.csv"
+    splits.write_text("slide_id,wsi_split\nA,test\nB,test\nC,train\nD,test\n")  # as no draw would have it
+    build(own_cohort, out, names=private(tmp_path), splits=splits)
+    before = contents(out)
+    assert len(build(own_cohort, out, names=private(tmp_path), splits=splits).reused) == len(SCORES)
+    assert contents(out) == before
+    assert len(build(own_cohort, out, names=private(tmp_path), previous=out).reused) == len(SCORES)
+    (tmp_path / "key").write_bytes(KEY.secret)
+    (tmp_path / "key").chmod(0o600)
+    inputs = [str(own_cohort.slides), "--regions", str(own_cohort.regions), "--patch-size", str(PATCH)]
+    keyed = ["--previous", str(out), "--pseudonymize", str(tmp_path / "key")]
+    assert main(["plan", *inputs, *keyed]) == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[2] for line in shown if line[0] in SCORES] == ["test", "test", "train", "test"]
+    names = book(tmp_path)["slides"]
+    sides = {names[slide]: unit["wsi_side"] for slide, unit in read_manifest(out).units.items()}
+    assert sides == {"A": "test", "B": "test", "C": "train", "D": "test"}
+
+
+def test_another_key_shares_no_mark_and_is_no_previous(cohort: Cohort, built: Path, tmp_path: Path) -> None:
+    other = Key(bytes(range(1, 33)))
+    (tmp_path / "other").mkdir()
+    build(cohort, tmp_path / "out", intensity="none", names=private(tmp_path))
+    build(cohort, tmp_path / "other" / "out", intensity="none", names=private(tmp_path / "other", other))
+    marks = []
+    for out in (built, tmp_path / "out", tmp_path / "other" / "out"):
+        units = read_manifest(out).units
+        found = {unit[mark] for unit in units.values() for mark in ("inputs", "content_key", "surveyed")} | set(units)
+        marks.append(found | {read_manifest(out).report["hue_filter"]["inputs"]})
+    assert not marks[0] & marks[1]
+    assert not marks[0] & marks[2]
+    assert not marks[1] & marks[2]
+    for names, previous in [(None, tmp_path / "out"), (private(tmp_path / "other", other), tmp_path / "out")]:
+        with pytest.raises(Her2Error) as error:
+            build(cohort, tmp_path / "new", names=names, previous=previous)
+        assert isinstance(error.value, ReleaseError)
+    assert "the same --pseudonymize" in book(tmp_path / "other")["notes"][0]
+    with pytest.raises(OutputError, match="--overwrite"):
+        build(cohort, tmp_path / "out", intensity="none")
+
+
+def test_trouble_is_told_by_its_kind_and_noted_in_full(own_cohort: Cohort, tmp_path: Path) -> None:
+    (own_cohort.regions / "B.geojson").write_text('{"type": "FeatureCollection", "features": [{"Mrs": "Doe"}]}')
+    own_cohort.slide("A").write_bytes(b"no slide")
+    result = build(own_cohort, tmp_path / "out", intensity="none", names=private(tmp_path))
+    told = {name: str(error) for name, error in result.plan.quarantined.items()}
+    names = book(tmp_path)
+    assert [{**names["slides"], **names["files"]}[name] for name in sorted(told)] == ["0/A.svs", "B"]
+    (slide,) = (name for name in told if name.startswith("slide-"))
+    number = int(told[slide].split("Note ")[1].split()[0])
+    assert isinstance(result.plan.quarantined[slide], RegionError)
+    assert "B.geojson" in names["notes"][number - 1]
+    assert "B.geojson" not in "".join(told.values()) + "".join(result.plan.warnings)
+
+
+def test_an_error_that_nobody_expected_is_noted_with_its_traceback(tmp_path: Path) -> None:
+    names = private(tmp_path)
+    with pytest.raises(Her2Error, match="KeyError") as error, names.telling():
+        raise KeyError("Doe")
+    assert "Doe" not in str(error.value)
+    with pytest.raises(OutputError, match="No such file") as missing, names.telling():
+        (tmp_path / "Doe.csv").read_text()
+    assert "Doe" not in str(missing.value)
+    assert ["KeyError: 'Doe'" in book(tmp_path)["notes"][0], "Doe.csv" in book(tmp_path)["notes"][1]] == [True, True]
+
+
+# --- The file of names --------------------------------------------------------------------------------------------
+
+
+def test_names_of_earlier_runs_stay_and_nobody_else_reads_them(own_cohort: Cohort, tmp_path: Path) -> None:
+    build(own_cohort, tmp_path / "out", intensity="none", names=private(tmp_path))
+    for folder in (own_cohort.slides / "3+", own_cohort.regions):
+        for path in folder.glob("D.*"):
+            path.rename(path.with_stem("E"))
+    (tmp_path / "key.names.json").chmod(0o644)
+    build(own_cohort, tmp_path / "out", intensity="none", names=private(tmp_path))
+    assert sorted(book(tmp_path)["slides"].values()) == ["A", "B", "C", "D", "E"]
+    if os.name == "posix":
+        assert stat.S_IMODE((tmp_path / "key.names.json").stat().st_mode) == 0o600
+    assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("there", ["names of another key", '{"format": "x"}', "no JSON", "[]", "[" * 100_000])
+def test_a_file_that_is_not_of_this_key_is_never_touched(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "key.names.json"
+    if there == "names of another key":
+        private(tmp_path, Key(b"another key of thirty-two bytes!"))
+    else:
+        path.write_text(there)
+    before = path.read_bytes()
+    with pytest.raises(OutputError, match="names"):
+        private(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_the_key_may_not_lie_where_it_would_be_published(tmp_path: Path) -> None:
+    out, report = tmp_path / "out", tmp_path / "report"
+    (out / "data").mkdir(parents=True)
+    for place in (out / "key", out / "data" / "key", report / "key"):
+        with pytest.raises(OutputError, match="outside the output"):
+            open_names(place, out, report)
+        assert not place.exists()
+    names, made = open_names(tmp_path / "key", out, report)
+    assert made
+    assert names.path == tmp_path / "key.names.json"
+    assert open_names(tmp_path / "key", out)[0].key == names.key

@@ -1,0 +1,71 @@
+"""The manifest: written as it is read, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from her2_ihc_40x import ReleaseError
+from her2_ihc_40x_builder.shards.files import Shard, Sides
+from her2_ihc_40x_builder.shards.manifest import Manifest, count_labels, is_ours, read_manifest
+
+SHARDS = [
+    Shard("data/wsi_train/patch_test/a.parquet", "0" * 64, 10, 1, "A"),
+    Shard("data/wsi_none/patch_train/b.parquet", "1" * 64, 20, 2, "B"),
+]
+MANIFEST = Manifest(SHARDS, {"wsi_split": {"train": {"0": 1}}}, {}, {"kind": "release"}, {"A": {}}, {})
+
+
+def test_it_is_read_as_written(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(MANIFEST.to_json())
+    again = read_manifest(tmp_path)
+    assert again.to_json() == MANIFEST.to_json()
+    assert again.rows == 3
+    assert is_ours(tmp_path)
+
+
+def test_files_of_a_split() -> None:
+    assert [shard.unit for shard in MANIFEST.files_of("wsi_split", "train")] == ["A"]
+    assert [shard.unit for shard in MANIFEST.files_of("patch_split", "train")] == ["B"]
+    assert [shard.unit for shard in MANIFEST.files_of("patch_split", "test")] == ["A"]
+    assert MANIFEST.files_of("wsi_split", "test") == []
+
+
+def test_counts_leave_out_what_is_not_there() -> None:
+    rows = [(Sides("train", "none"), "0"), (Sides("train", "none"), "3+")]
+    assert count_labels(rows) == {"wsi_split": {"train": {"0": 1, "1+": 0, "2+": 0, "3+": 1}}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "another"},
+        {"format_version": 99},
+        {"digest": "0"},
+        {"files": [{"path": "x"}]},
+        {"files": None},
+    ],
+)
+def test_anything_else_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({**json.loads(MANIFEST.to_json()), **change}))
+    with pytest.raises(ReleaseError, match=r"manifest\.json"):
+        read_manifest(tmp_path)
+    assert not is_ours(tmp_path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.one_of(json_values.map(json.dumps), st.text()))
+def test_any_text_is_a_manifest_or_an_error_of_ours(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "manifest.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+    assert not is_ours(folder)

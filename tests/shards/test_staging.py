@@ -1,0 +1,191 @@
+"""A folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.shards import staging
+from her2_ihc_40x_builder.shards.staging import staged_folder
+
+
+def ours(folder: Path) -> bool:
+    return (folder / "mark").exists()
+
+
+def fill(target: Path, text: str, *, overwrite: bool = False, fail: bool = False, keep: bool = False) -> None:
+    with staged_folder(target, overwrite=overwrite, is_ours=ours, keep=keep) as tree:
+        (tree / "mark").write_text(text)
+        (tree.parent / "scratch").mkdir()
+        assert not fail, "stopped"
+
+
+def test_it_appears_when_it_is_whole(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "new" / "out", overwrite=False, is_ours=ours) as tree:
+        (tree / "mark").write_text("1")
+        assert not (tmp_path / "new" / "out").exists()
+    assert (tmp_path / "new" / "out" / "mark").read_text() == "1"
+    assert os.listdir(tmp_path / "new") == ["out"]  # noqa: PTH208
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "1", fail=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_ours_is_replaced_only_on_request(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "1")
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "2")
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "2", overwrite=True, fail=True)
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+    fill(tmp_path / "out", "2", overwrite=True)
+    assert (tmp_path / "out" / "mark").read_text() == "2"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_is_not_ours_never_is(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    fill(tmp_path / "out", "an empty folder may be taken")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.doc").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for name in ("theirs", "file"):
+        with pytest.raises(OutputError, match="did not make"):
+            fill(tmp_path / name, "1", overwrite=True)
+    assert (tmp_path / "theirs" / "thesis.doc").read_text() == "x"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_second_of_two_is_told(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours) as tree:
+        (tree / "mark").write_text("1")
+        code = (
+            "from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
+            f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True): pass"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert f"another process that does, number {os.getpid()} on " in done.stderr
+    assert (tmp_path / "out" / "mark").read_text() == "1"
+
+
+CONTENDER = """
+import sys, time
+from pathlib import Path
+from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.shards.staging import staged_folder
+out, inside, done = Path(sys.argv[1]), Path(sys.argv[2]), 0
+end = time.monotonic() + 60
+while done < 15 and time.monotonic() < end:
+    try:
+        with staged_folder(out, overwrite=True, is_ours=lambda folder: True) as tree:
+            inside.open("x").close()
+            (tree / "mark").write_text("whole")
+            inside.unlink()
+        done += 1
+    except OutputError as error:
+        assert "another process" in str(error), error
+sys.exit(done < 15)
+"""
+
+
+def test_of_many_at_once_one_works_and_the_others_are_told(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", CONTENDER, str(tmp_path / "out"), str(tmp_path / "inside")]
+    runs = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for run in runs:
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 0, said
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "mark").read_text() == "whole"
+
+
+def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
+        f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert (tmp_path / ".out.partial" / "lock").exists()
+    fill(tmp_path / "out", "1")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_run_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "old")
+    work = tmp_path / ".out.partial"
+    work.mkdir()
+    (tmp_path / "out").rename(work / "replaced")
+    (work / "tree").mkdir()
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+
+
+def test_what_was_there_is_never_removed_while_nothing_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "out", "old")
+    rename, work = Path.rename, tmp_path / ".out.partial"
+
+    def only_aside(self: Path, target: Path) -> Path:
+        if target != work / "replaced":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", only_aside)
+    with pytest.raises(OutputError, match=r"What was there is in .*replaced, and comes back then"):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (work / "replaced" / "mark").read_text() == "old"
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="--overwrite"):
+        fill(tmp_path / "out", "new")
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_kept_work_is_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="stopped"):
+        fill(tmp_path / "out", "half", fail=True, keep=True)
+    assert not (tmp_path / "out").exists()
+    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours, keep=True) as tree:
+        assert (tree / "mark").read_text() == "half"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    fill(tmp_path / "out", "old")
+
+    def refuse(tree: Path) -> None:
+        raise OSError(error, os.strerror(error), str(tree))
+
+    monkeypatch.setattr(staging, "_flush", refuse)
+    with pytest.raises(OutputError, match=os.strerror(error)):
+        fill(tmp_path / "out", "new", overwrite=True)
+    assert (tmp_path / "out" / "mark").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    fill(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    fill(tmp_path / "link", "new", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "mark").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_mount_point_is_refused_at_once() -> None:
+    with pytest.raises(OutputError, match="mount point"):
+        fill(Path("/proc"), "x", overwrite=True)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from her2_ihc_40x_builder.demo.synthetic import write_slide
+from her2_ihc_40x_builder.errors import SlideError
+from her2_ihc_40x_builder.geometry import Size
+from her2_ihc_40x_builder.slides.files import find_slides
+
+HOSTILE = Path(__file__).resolve().parents[3] / "shared" / "hostile"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_slide(tmp_path_factory.mktemp("drawn") / "s.svs", "1+", 0, Size(256, 256)).path
+
+
+def put(drawn: Path, *places: Path) -> None:
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(drawn, place)
+
+
+def test_slides_come_by_id(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / "class_3+" / "scanner" / "b.svs", tmp_path / "2+" / "c.TIF", tmp_path / "batch" / "a.svs")
+    (tmp_path / "2+" / "notes.txt").write_text("not a slide")
+    (tmp_path / "2+" / "._c.svs").write_bytes(b"AppleDouble")
+    listing = find_slides(tmp_path)
+    assert [slide.slide_id for slide in listing.slides] == ["a", "b", "c"]
+    assert listing.refused == ()
+
+
+def test_what_is_no_slide_is_refused_by_name(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / "good.svs")
+    (tmp_path / "cut.svs").write_bytes(drawn.read_bytes()[:500])
+    listing = find_slides(tmp_path)
+    assert [slide.slide_id for slide in listing.slides] == ["good"]
+    assert [Path(error.subject).name for error in listing.refused] == ["cut.svs"]
+
+
+def test_two_slides_of_one_id_are_an_error_that_names_both(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / "0" / "a.svs", tmp_path / "3+" / "a.tif")
+    with pytest.raises(SlideError, match=r"0.a\.svs and .*3\+.a\.tif"):
+        find_slides(tmp_path)
+
+
+def test_links_that_leave_the_folder_are_refused(drawn: Path, tmp_path: Path) -> None:
+    root = tmp_path / "slides"
+    put(drawn, root / "a.svs", tmp_path / "outside" / "b.svs")
+    (root / "link.svs").symlink_to(tmp_path / "outside" / "b.svs")
+    (root / "folder").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (root / "same.svs").symlink_to(root / "a.svs")
+    listing = find_slides(root)
+    assert [slide.slide_id for slide in listing.slides] == ["a", "same"]
+    assert [Path(error.subject).name for error in listing.refused] == ["folder", "link.svs"]
+
+
+def test_a_link_to_its_own_parent_does_not_loop(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / "a.svs")
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert [slide.slide_id for slide in find_slides(tmp_path).slides] == ["a"]
+
+
+def test_a_name_that_is_not_utf8_is_refused(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / os.fsdecode(b"a\xff.svs"))
+    listing = find_slides(tmp_path)
+    assert listing.slides == ()
+    assert "a\\xff.svs" in str(listing.refused[0])
+    str(listing.refused[0]).encode()
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SlideError, match="no folder"):
+        find_slides(tmp_path / "missing")
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not HOSTILE.is_dir(), reason="../shared is not here")
+def test_hostile_files_are_listed_or_refused() -> None:
+    listing = find_slides(HOSTILE)
+    assert len(listing.refused) >= 5
+    assert "pillow_tiff_16bit_RGB" in {slide.slide_id for slide in listing.slides}
