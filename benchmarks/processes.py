@@ -39,6 +39,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Ru
         RuntimeError: it failed; with the end of what it printed.
     """
     peaks: dict[int, int] = {}
+    cpu: dict[int, float] = {}
     together = 0
     with (
         log.open("w") as errors,
@@ -46,9 +47,10 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Ru
     ):
         start = time.perf_counter()
         while (ended := os.wait4(child.pid, os.WNOHANG))[0] == 0:
-            now = {pid: memory for pid in _tree(child.pid) if (memory := _memory(pid))}
-            peaks.update({pid: most for pid, (_, most) in now.items()})
-            together = max(together, sum(resident for resident, _ in now.values()))
+            now = {pid: look for pid in _tree(child.pid) if (look := _look(pid))}
+            peaks.update({pid: look.most for pid, look in now.items()})
+            cpu.update({pid: look.cpu for pid, look in now.items()})
+            together = max(together, sum(look.resident for look in now.values()))
             time.sleep(_INTERVAL)
         seconds = time.perf_counter() - start
         _, status, usage = ended
@@ -57,7 +59,8 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Ru
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{output[-1000:]}\n{log.read_text()[-2000:]}")
     largest = max(peaks.values()) if peaks else usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Run(seconds, usage.ru_utime + usage.ru_stime, largest, together, output)
+    # Workers may be children of another process than the one that is waited for, which then does not know their time.
+    return Run(seconds, max(usage.ru_utime + usage.ru_stime, sum(cpu.values())), largest, together, output)
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -71,14 +74,23 @@ def _tree(pid: int) -> Iterator[int]:
             yield from _tree(int(child))
 
 
-def _memory(pid: int) -> tuple[int, int] | None:
-    """Bytes of a process, now and at its most; the kernel keeps the latter, so that no peak falls between two looks."""
+@dataclass(frozen=True)
+class _Look:
+    """Bytes of a process, now and at its most (the kernel keeps it: no peak falls between two looks), and its time."""
+
+    resident: int
+    most: int
+    cpu: float
+
+
+def _look(pid: int) -> _Look | None:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
     except OSError:
         return None
     fields = dict(line.split(":", 1) for line in lines if ":" in line)
     if "VmHWM" not in fields:  # it has ended, or there is no /proc
         return None
     now, most = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-    return now, most
+    return _Look(now, most, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"))

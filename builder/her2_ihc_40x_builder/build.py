@@ -16,7 +16,7 @@ from her2_ihc_40x import IMAGE_ERRORS
 
 from .card.companions import write_companions
 from .earlier import earlier_build, gone_slides, is_build, moved_slides
-from .errors import Her2Error, ImageError, SlideError
+from .errors import Her2Error, ImageError, OutputError, SlideError
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .patches.cut import CutTask
@@ -28,6 +28,7 @@ from .patches.unit import UnitTask, is_entry, make_unit, unit_killed
 from .plan import plan_build
 from .privacy.private_names import OpenNames
 from .privacy.pseudonyms import sealed
+from .progress import Progress
 from .shards.files import Sides
 from .shards.journal import Finished, adopt, noted, published
 from .shards.manifest import Manifest, count_labels
@@ -97,11 +98,14 @@ def build_dataset(
         target = _stain_target(parameters)
     earlier = earlier_build(out)
     same = earlier is not None and earlier.parameters == told
+    if earlier is not None and not (same or overwrite):
+        raise _other_parameters(out, earlier.parameters, told)
     with (
         staged_folder(out, overwrite=overwrite or same, is_ours=is_build, keep=True) as tree,
         Processes(workers) as processes,
         names.telling(),
     ):
+        processes.prepare()
         journal = tree.parent / "units"
         earlier_units = published(earlier, out) if earlier else ()
         candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]
@@ -136,6 +140,12 @@ def _told(parameters: BuildParameters, names: OpenNames) -> dict[str, Any]:
         told["stain_reference"] = sealed(told["stain_reference"], names.key)
     content: dict[str, Any] = json.loads(json.dumps(told))
     return content
+
+
+def _other_parameters(out: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> OutputError:
+    others = [name for name in sorted({*earlier, *now}) if earlier.get(name) != now.get(name)]
+    expected, found = "the parameters that it was built with", f"another {', another '.join(others)}"
+    return OutputError(str(out), expected, found, "Give --overwrite to replace it, or another --out.")
 
 
 # --- Slide by slide -----------------------------------------------------------------------------------------------
@@ -204,13 +214,14 @@ def _make(
 ) -> dict[str, Her2Error]:
     """Cut slides and add them to `made`; returns the errors of the others."""
     failed: dict[str, Her2Error] = {}
+    progress = Progress(len(tasks), sum(map(_weight, tasks)), "windows")
 
     def done(task: UnitTask, result: Finished | Her2Error) -> None:
         if isinstance(result, Her2Error):
             result = failed[task.unit] = names.told(task.unit, result)
         else:
             made[task.unit] = result
-        say(_line(task.cut.slide, result))
+        say(f"{_line(task.cut.slide, result)} ({progress.after(_weight(task))})")
 
     # Cores that slides leave over work within a slide.
     threads = max(1, workers.count // max(1, len(tasks)))
@@ -220,11 +231,15 @@ def _make(
         workers=workers,
         label="Cutting",
         unit="window",
-        weight=lambda task: len(task.cut.slide.patches),
+        weight=_weight,
         done=done,
         killed=unit_killed,
     )
     return failed
+
+
+def _weight(task: UnitTask) -> int:
+    return len(task.cut.slide.patches)
 
 
 def _line(slide: SlidePlan, result: Finished | Her2Error) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -52,6 +53,11 @@ class Processes:
     def __exit__(self, *error: object) -> None:
         while not self._idle.empty():
             self._idle.get().shutdown()
+
+    def prepare(self) -> None:
+        """Let workers' imports begin, while this process does something else: workers then start at once."""
+        if _context().get_start_method() == "forkserver":
+            forkserver.ensure_running()
 
     def caller(self, function: Callable[[Task], Result]) -> Callable[[Task], Result]:
         """Return `function` as run in a worker process, from a thread that waits for it."""
