@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
 PIP_INSTALL ?=
+PYTEST ?=
 BIN = $(VENV)/bin
 # Of `make torture`: what its points are drawn from, and how much of them is run.
 SEED ?= 0
@@ -14,7 +15,7 @@ demo: $(VENV)/base.done
 	$(BIN)/her2-ihc-40x demo
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
 
 torture: $(VENV)/dev.done
 	TORTURE=$(SHARE) TORTURE_SEED='$(SEED)' $(BIN)/python -m pytest -n auto --dist worksteal tests/torture

@@ -380,7 +380,7 @@ def test_an_unchanged_slide_is_not_read_again(
 def test_other_parameters_need_overwrite_and_make_anew(own_cohort: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "out"
     build(own_cohort, out, intensity="none")
-    with pytest.raises(OutputError, match="another intensity.*--overwrite"):
+    with pytest.raises(OutputError, match=r"another intensity.*--overwrite"):
         build(own_cohort, out)
     result = build(own_cohort, out, overwrite=True)
     assert result.reused == ()
