@@ -189,3 +189,10 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_mount_point_is_refused_at_once() -> None:
     with pytest.raises(OutputError, match="mount point"):
         fill(Path("/proc"), "x", overwrite=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a place where nobody makes folders")
+def test_a_place_where_no_folder_can_be_made_is_an_error() -> None:
+    place = staged_folder(Path("/proc/out"), overwrite=False, is_ours=lambda folder: False)
+    with pytest.raises(OutputError, match="room and permission"), place:
+        pytest.fail("a folder was made below /proc")
