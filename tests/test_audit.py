@@ -313,8 +313,11 @@ def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     table.write_text("slide_id,case_id\nclean-0,P\nclean-1,P\nclean-2,Q\n")
     assert main(["audit", str(folder), "--patients", str(table)]) == 1
     printed = capsys.readouterr().out
-    assert re.search("BROKEN +patients +1 of 2 patients", printed)
-    assert "case_id is known of 3 of 8 patches" in printed
+    assert re.search("BROKEN +patients_listed +1 of 2 patients", printed)
+    table.write_text("slide_id,case_id\nnobody,P1\n")
+    assert main(["audit", str(folder), "--patients", str(table)]) == 0
+    assert "no patch has a slide that --patients lists" in capsys.readouterr().out
+    assert "a slide that --patients lists is known of 3 of 8 patches" in printed
     assert not (tmp_path / "data-audit").exists()  # no pair to show
 
 

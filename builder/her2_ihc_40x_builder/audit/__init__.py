@@ -78,7 +78,7 @@ def audit_edition(edition: Edition, cases: Mapping[str, str] | None = None, work
 
     Args:
         edition: a folder or a revision of the Hub; it is only read.
-        cases: slide id -> patient, where the column case_id does not tell.
+        cases: slide id -> patient, by a table: looked at beside the column case_id.
         workers: threads.
 
     Raises:

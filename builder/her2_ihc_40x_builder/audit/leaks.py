@@ -17,14 +17,13 @@ def check_slides(subject: Subject) -> Iterator[Finding]:
 
 
 def check_patients(subject: Subject) -> Iterator[Finding]:
-    """Patients with patches on both sides, by the column case_id or the table that was given."""
-    yield _shared(
-        subject,
-        "patients",
-        "patient",
-        "case_id",
-        lambda patch: patch.case_id or subject.cases.get(patch.slide_id or ""),
-    )
+    """Patients with patches on both sides, by the column case_id, and by the table if one was given."""
+    yield _shared(subject, "patients", "patient", "case_id", lambda patch: patch.case_id)
+    if subject.cases:
+        listed = "a slide that --patients lists"
+        yield _shared(
+            subject, "patients_listed", "patient", listed, lambda patch: subject.cases.get(patch.slide_id or "")
+        )
 
 
 def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:
@@ -32,7 +31,7 @@ def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[
     both = counts["train"].keys() & counts["test"].keys()
     leaked = sum(counts["test"][name] for name in both)
     known = sum(sum(each.values()) for each in counts.values())
-    notes = [_share(leaked, subject, f"come from {check} with training patches")] if both else []
+    notes = [_share(leaked, subject, f"come from {what}s with training patches")] if both else []
     notes += [_partly(known, len(subject.prints), column)] if 0 < known < len(subject.prints) else []
     return Finding(
         subject.config,
@@ -40,7 +39,7 @@ def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[
         f"No {what} has patches on both sides.",
         len(both),
         len(counts["train"].keys() | counts["test"].keys()),
-        unit=check,
+        unit=f"{what}s",
         binding=subject.by_slide,
         unknown=_unknown(subject, column, known),
         note="; ".join(notes),
