@@ -97,14 +97,14 @@ def _exclusive(work: Path, target: Path) -> Iterator[None]:
     while not lock.is_locked:
         try:
             work.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except FileNotFoundError:
+                continue  # who held it has just removed the folder
         except FileExistsError:
             if os.path.lexists(work) and not work.is_dir():
                 raise
-            continue  # it was there, and was removed before `mkdir` looked at what it is
-        try:
-            lock.acquire()
-        except FileNotFoundError:
-            continue  # who held it has just removed the folder
+            # It was there, and was removed before `mkdir`, ours or the lock's, looked at what it is.
         except Timeout:
             expected, found = "to be the only one that writes it", f"another process that does, {_who_holds(work)}"
             raise OutputError(str(target), expected, found, "Wait until it has ended.") from None
