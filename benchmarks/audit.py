@@ -116,7 +116,7 @@ class Hashes:
     """A hash of ImageHash over the eight orientations of a window, and the distance that 1 % of others pass."""
 
     def __init__(self, spots: Sequence[Spot], name: str) -> None:
-        import imagehash  # type: ignore[import-not-found, unused-ignore]
+        import imagehash  # type: ignore[import-not-found, unused-ignore]  # optional, and without types
 
         self._hash: Any = getattr(imagehash, name)
         self._known = np.array([self._bits(shrink(spot.pixels)) for spot in spots])

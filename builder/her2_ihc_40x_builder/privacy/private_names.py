@@ -91,7 +91,7 @@ class PrivateNames(OpenNames):
             found = error.strerror or type(error).__name__
             remedy = self._note(traceback.format_exc())
             raise OutputError("the build", "room and permission to read and write", found, remedy) from None
-        except Exception as error:
+        except Exception as error:  # whatever it is, its traceback may hold names
             found, remedy = f"an unexpected {type(error).__name__}", self._note(traceback.format_exc())
             raise Her2Error("the build", "an end without it", found, remedy) from None
 
