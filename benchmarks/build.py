@@ -113,7 +113,7 @@ def build(name: str, workers: int, *options: str, regions: str = "all") -> Way:
     command = (
         sys.executable,
         "-m",
-        "her2_ihc_40x_builder.cli",
+        "her2_ihc_40x_builder",
         "build",
         "{slides}",
         "--regions",

@@ -25,7 +25,7 @@ PATCH = 256
 SCORES = {"A": "0", "B": "1+", "C": "3+", "D": "3+"}
 
 
-CLI = [sys.executable, "-m", "her2_ihc_40x_builder.cli"]
+CLI = [sys.executable, "-m", "her2_ihc_40x_builder"]
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def test_card_makes_the_card_anew(shards: Path, tmp_path: Path, capsys: pytest.C
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "her2_ihc_40x_builder.cli", "pack", str(tmp_path / "nowhere")],
+        [sys.executable, "-m", "her2_ihc_40x_builder", "pack", str(tmp_path / "nowhere")],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -81,7 +81,7 @@ def test_it_works_away_from_the_repository(installed: Path) -> None:
     assert installed in module.parents
     assert installed in template.parents
     assert (template / "README.md.template").is_file()
-    done = run(installed, "-m", "her2_ihc_40x_builder.cli", "demo", "demo", "--scale", "0.0005")
+    done = run(installed, "-m", "her2_ihc_40x_builder", "demo", "demo", "--scale", "0.0005")
     assert done.returncode == 0, done.stderr
     assert "# HER2-IHC-40x" in (installed / "demo" / "her2-ihc-40x" / "README.md").read_text()
 

@@ -17,6 +17,7 @@ from her2_ihc_40x import IMAGE_ERRORS
 from .card.companions import write_companions
 from .earlier import earlier_build, gone_slides, is_build, moved_slides
 from .errors import Her2Error, ImageError, OutputError, SlideError
+from .forking import start_imports
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .patches.cut import CutTask
@@ -105,7 +106,7 @@ def build_dataset(
         Processes(workers) as processes,
         names.telling(),
     ):
-        processes.prepare()
+        start_imports()
         journal = tree.parent / "units"
         earlier_units = published(earlier, out) if earlier else ()
         candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]

@@ -5,25 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from multiprocessing import forkserver
-from multiprocessing.context import BaseContext
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from tqdm.auto import tqdm
 
 from .errors import OutputError
-
-#: What the workers of a build import.
-_PRELOADED = ("her2_ihc_40x_builder.patches.unit", "her2_ihc_40x_builder.placing.locate")
-#: Bytes of a temporary folder's path in which a socket still has a path that macOS (104 bytes) and Linux (108) take.
-_DEEPEST = 70
+from .forking import worker_context
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -54,11 +47,6 @@ class Processes:
         while not self._idle.empty():
             self._idle.get().shutdown()
 
-    def prepare(self) -> None:
-        """Let workers' imports begin, while this process does something else: workers then start at once."""
-        if _context().get_start_method() == "forkserver":
-            forkserver.ensure_running()
-
     def caller(self, function: Callable[[Task], Result]) -> Callable[[Task], Result]:
         """Return `function` as run in a worker process, from a thread that waits for it."""
 
@@ -77,7 +65,7 @@ class Processes:
         try:
             return self._idle.get_nowait()
         except Empty:
-            return ProcessPoolExecutor(1, mp_context=_context(), initializer=_end_with_parent)
+            return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_end_with_parent)
 
 
 def run_tasks(
@@ -153,20 +141,6 @@ def _cut_short(label: str, error: BaseException) -> OutputError:
     found = "one that found no memory" if isinstance(error, MemoryError) else "one that was killed"
     remedy = "Give fewer --workers: it may have run out of memory."
     return OutputError(label, "workers that run to their end", found, remedy)
-
-
-def _context() -> BaseContext:
-    """Not a fork of this process: that copies the locks of pyarrow's and OpenSlide's threads as they happen to be.
-
-    A fork of one that has done nothing but import is free of that, and of seconds of imports in each worker.
-    """
-    # The server listens in the temporary folder, and the path of a socket is short.
-    too_deep = len(os.fsencode(tempfile.gettempdir())) > _DEEPEST
-    if too_deep or "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", *_PRELOADED])
-    return context
 
 
 def _end_with_parent() -> None:

@@ -327,7 +327,7 @@ def test_a_card_that_was_edited_on_the_hub_is_told_of(lab: Lab, first: Path, sec
     [({"HF_HUB_OFFLINE": "1"}, "Unset HF_HUB_OFFLINE"), ({"HF_TOKEN": "hf_\u00e4\u00f6"}, "Log in")],
 )
 def test_settings_of_the_client_that_do_not_work(lab: Lab, tmp_path: Path, setting: dict[str, str], told: str) -> None:
-    command = [sys.executable, "-m", "her2_ihc_40x_builder.cli", "versions", "lab/data"]
+    command = [sys.executable, "-m", "her2_ihc_40x_builder", "versions", "lab/data"]
     environment = lab.hub.environment(tmp_path) | {"PYTHONIOENCODING": "utf-8"} | setting
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 1
@@ -385,7 +385,7 @@ def test_an_interruption_at_each_request(lab: Lab, tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there a process is not sent Ctrl-C alone")
 def test_control_c_ends_an_upload_at_once(lab: Lab, first: Path, tmp_path: Path) -> None:
     lab.hub.fail("hold", method="PUT")
-    command = [sys.executable, "-m", "her2_ihc_40x_builder.cli", *lab.arguments(first, "1.0.0", "--i-may-share-this")]
+    command = [sys.executable, "-m", "her2_ihc_40x_builder", *lab.arguments(first, "1.0.0", "--i-may-share-this")]
     with subprocess.Popen(
         command,
         env=lab.hub.environment(tmp_path),
