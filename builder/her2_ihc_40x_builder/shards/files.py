@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,8 @@ from her2_ihc_40x import FEATURES
 
 ROW_GROUP_ROWS = 8
 MAX_FILE_BYTES = 500_000_000
+#: After so many bytes a file is sent to the disk, beside the work on what comes next: else its end waits for all of it.
+_SENT_AT_ONCE = 32 << 20
 _MAX_NAME = 120
 
 SCHEMA: pa.Schema = FEATURES.arrow_schema
@@ -171,7 +174,9 @@ class _OpenFile:
         self._hash = hashlib.sha256()
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         self._file = (root / path).open("xb")
-        self.bytes = 0
+        self.bytes = self._sent = 0
+        self._sender = ThreadPoolExecutor(1)
+        self._sending: list[Future[None]] = []
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self, mode="w"),
             SCHEMA,
@@ -191,7 +196,13 @@ class _OpenFile:
         self._hash.update(data)
         self._file.write(data)
         self.bytes += len(data)
+        if self.bytes - self._sent >= _SENT_AT_ONCE:
+            self._send()
         return len(data)
+
+    def _send(self) -> None:
+        self._sent = self.bytes
+        self._sending.append(self._sender.submit(os.fsync, self._file.fileno()))
 
     def tell(self) -> int:
         return self.bytes
@@ -215,11 +226,14 @@ class _OpenFile:
             self._write_group()
         self._writer.close()
         self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._send()
+        for sending in self._sending:
+            sending.result()
+        self.abandon()
         return Shard(self._path, self._hash.hexdigest(), self.bytes, self._count, self._unit)
 
     def abandon(self) -> None:
+        self._sender.shutdown()
         self._file.close()
 
 
