@@ -6,13 +6,16 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
 
 from her2_ihc_40x import CLASSES
 
+from ..parallel import default_workers
 from ..patches.dab import dab_density
 from ..patches.pixels import White
 from ..shards.manifest import Manifest
@@ -59,7 +62,7 @@ def draw_figures(folder: Path, manifest: Manifest, rows: Sequence[Row]) -> list[
     """Draw every figure that the data set's files give; what is not known is left out, not drawn empty.
 
     A sample of patches is read, drawn by the hash of their bytes: the same data gives the same figures. At most one row
-    group is in memory.
+    group a thread is in memory.
 
     Args:
         folder: the data set's root.
@@ -115,12 +118,17 @@ class _Look:
 
 def _look_at(folder: Path, groups: Sequence[Sequence[Row]]) -> list[_Look]:
     """The sample's patches, the first of every row group before the second of any."""
-    looks: list[tuple[int, int, _Look]] = []
-    for at, group in enumerate(groups):
-        for rank, (_, pixels) in enumerate(read_images(folder, group)):
+
+    def look(group: Sequence[Row]) -> list[_Look]:
+        looks = []
+        for _, pixels in read_images(folder, group):
             tile = Image.fromarray(pixels).resize((_TILE, _TILE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            looks.append((rank, at, _Look(tile, dab_density(pixels, _NO_WHITE).p99)))
-    return [look for _, _, look in sorted(looks, key=lambda entry: entry[:2])]
+            looks.append(_Look(tile, dab_density(pixels, _NO_WHITE).p99))
+        return looks
+
+    with ThreadPoolExecutor(default_workers()) as pool:
+        rounds = zip_longest(*pool.map(look, groups))
+    return [look for a_round in rounds for look in a_round if look is not None]
 
 
 def _sheet(label: str, looks: Sequence[_Look]) -> Figure:
