@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import openslide
 import pytest
+from PIL import Image
 
 from her2_ihc_40x_builder.errors import Her2Error
 from her2_ihc_40x_builder.patches.white import White, estimate_white
@@ -159,6 +160,12 @@ def test_real_slides_against_their_frames_of_bare_glass(path: Path) -> None:
     frame = np.concatenate([overview[:side].reshape(-1, 3), overview[:, :side].reshape(-1, 3)])
     assert estimate.white is not None
     assert np.abs(np.array(estimate.white.levels) - np.median(frame, axis=0)).max() <= 1.5
+    # The coarsest overview that a survey makes of a large slide finds the same.
+    for factor in (2, 4):
+        coarse = np.asarray(Image.fromarray(overview).reduce(factor))
+        found = estimate_white(coarse, nowhere(coarse), downsample * factor).white
+        assert found is not None
+        assert np.abs(np.array(found.levels) - np.median(frame, axis=0)).max() <= 1.5
     # The core's middle is tissue with little glass or none: either nothing is found, or the same.
     edge = overview.shape[0] // 5
     middle = np.ascontiguousarray(overview[edge:-edge, edge:-edge])

@@ -22,7 +22,7 @@ from ..slides.slide import open_slide
 from .white import COARSEST, FINEST, White, estimate_white
 
 #: The longer side of an overview in pixels, where the downsample that white points need allows it.
-_OVERVIEW = 2048
+_OVERVIEW = 1024
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
