@@ -121,6 +121,9 @@ def test_a_fine_overview_is_shrunk_and_a_coarse_one_refused() -> None:
     noise = noisy(GLASS, 1024, deviation=6)
     assert close(estimate_white(noise, nowhere(noise), 1).white, GLASS)
     assert "too coarse" in estimate_white(noise, nowhere(noise), 32).reason
+    # Of a slide of 100,007 pixels the overview at 16 is one of 6,250, which is at 16.001.
+    smooth = noisy(GLASS, 1024, deviation=1)
+    assert close(estimate_white(smooth, nowhere(smooth), 100_007 / 6_250).white, GLASS)
 
 
 def test_a_region_of_one_pixel_survives_the_shrinking() -> None:

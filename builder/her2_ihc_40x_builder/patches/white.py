@@ -72,7 +72,7 @@ def estimate_white(overview: Rgb, regions: NDArray[np.bool_], downsample: float)
         raise ValueError(f"a mask of {regions.shape} for an overview of {overview.shape[:2]}")
     if not downsample >= 1:
         raise ValueError(f"downsample {downsample}")
-    if downsample > COARSEST:
+    if round(downsample) > COARSEST:  # an overview has whole pixels: what is asked to be 16 may be 16.01
         return WhiteEstimate(None, f"the overview is too coarse to tell faint tissue from glass: 1/{downsample:g}", 0.0)
     if downsample < FINEST:
         factor = round(FINEST / downsample)
