@@ -172,6 +172,12 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "EXIF": ({"data": jpeg_with_exif()}, {"format": 1, "metadata": 1}),
     "another label": ({"label": 2}, {"scores": 1}),
     "another hash": ({"sha256": "0" * 64}, {"sha256": 1}),
+    "a path": ({"image.path": "/home/doe/bad.png"}, {"image_path": 1}),
+    "another name": ({"image.path": "Doe_John.png"}, {"image_path": 1}),
+    "a name behind its own": ({"image.path": "bad.Doe_John"}, {"image_path": 1}),
+    "an empty path": ({"image.path": ""}, {"image_path": 1}),
+    "no path": ({"image.path": None}, {}),
+    "its own name": ({"image.path": "bad.JPG"}, {}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
@@ -181,7 +187,8 @@ def test_a_bad_patch_is_found_in_both_configs(tmp_path: Path, name: str) -> None
     columns, expected = dict(BAD[name][0]), BAD[name][1]
     data = columns.pop("data", png(noise(1)))
     parameters = {"patch_size": 24, "image_format": "png", "min_tissue": 0.1}
-    rows = [*clean(), (TEST, row("bad", "bad", data, **columns))]
+    image = {"bytes": data, "path": columns.pop("image.path", "bad.png")}
+    rows = [*clean(), (TEST, row("bad", "bad", data, image=image, **columns))]
     found = audit(write_rows(tmp_path / "bad", rows, parameters=parameters))
     for config in ("wsi_split", "patch_split"):
         assert broken(found, config) == expected

@@ -59,6 +59,7 @@ class Print:
         stated_sha256: the row's word on the image's bytes.
         sha256: of the image's bytes.
         image: what the file is.
+        stored_as: the file name that the row gives the image; None if it gives none.
         look: "constant", "blank" (nothing to be seen), or "".
         glass: the share of pixels that look like bare glass, by the patch's own brightest colour; 0 if unreadable.
         texture: to find it elsewhere; None if unreadable.
@@ -78,6 +79,7 @@ class Print:
     stated_sha256: str | None
     sha256: str
     image: ImageFile
+    stored_as: str | None
     look: str
     glass: float
     texture: Texture | None = field(repr=False, compare=False)
@@ -193,6 +195,7 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
         stated_sha256=_text(row["sha256"]),
         sha256=hashlib.sha256(data).hexdigest(),
         image=image,
+        stored_as=_text((row["image"] or {}).get("path")),
         look="" if grey is None or pixels is None else _look(grey, pixels),
         glass=0.0 if overview is None else glass_share(overview),
         texture=None if grey is None else describe(grey, mirror="test" in (sides.wsi, sides.patch)),
