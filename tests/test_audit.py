@@ -312,6 +312,26 @@ def test_json_is_the_same_for_any_number_of_workers(near: Path, capsys: pytest.C
     assert content["patches"]["wsi_split"] == {"train": 9, "test": len(COPIES) + 5}
 
 
+@pytest.mark.parametrize("trouble", ["a broken shard", "no manifest", "no folder", "a broken table"])
+def test_an_error_is_json_too_and_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    folder = write_rows(tmp_path / "data", clean(1))
+    (tmp_path / "patients.csv").write_text("who\n")
+    if trouble == "a broken shard":
+        (folder / read_manifest(folder).shards[0].path).write_bytes(b"PAR1")
+    elif trouble != "a broken table":
+        shutil.rmtree(folder) if trouble == "no folder" else (folder / FILE_NAME).unlink()
+    table = ["--patients", str(tmp_path / "patients.csv")] if trouble == "a broken table" else []
+    for arguments in (["audit", str(folder), *table], ["audit", str(folder), *table, "--json"]):
+        assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    error = json.loads(out)["error"]  # of the second alone
+    assert list(error) == ["type", "subject", "expected", "found", "remedy"]
+    said = f"her2-ihc-40x: {error['subject']}: expected {error['expected']}, found {error['found']}. {error['remedy']}"
+    assert err.splitlines() == [said, said]
+
+
 def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_rows(tmp_path / "data", [(s, {**columns, "case_id": None}) for s, columns in clean(8)])
     assert main(["audit", str(folder)]) == 0
