@@ -86,6 +86,7 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
         workers: threads that read.
 
     Raises:
+        ReleaseError: there is no such folder.
         PublishError: the data set is not in order, its licence is unknown, or the version does not fit.
         HubError: no answer.
     """
@@ -115,8 +116,6 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
 
 
 def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[LocalFile, ...]]:
-    if not folder.is_dir():
-        raise PublishError(str(folder), "the folder of a data set", "no folder", "Check the path.")
     verified = verify_folder(folder, workers=workers)
     if verified.manifest is None or verified.problems:
         problems = verified.problems
