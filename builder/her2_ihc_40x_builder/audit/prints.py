@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..patches.pixels import Rgb
 from ..patches.tissue import GLASS_DENSITY
 from ..shards.files import SCHEMA, Shard, Sides
 from .images import ImageFile, look_at
-from .texture import Texture, darkest, describe, shrink
+from .texture import Texture, darkest, describe, pack_textures, shrink
 
 #: A row group of ours holds 8 patches; of a stranger's file more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
@@ -121,11 +121,13 @@ def read_image(edition: Edition, place: Place) -> Rgb | None:
 def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
     edition, shard = task
     with _reading(edition, shard):
-        return [
+        prints = [
             take_print(Place(shard.path, group, at), row)
             for group, rows in _read_groups(edition, shard, _COLUMNS)
             for at, row in enumerate(rows)
         ]
+    textures = pack_textures([found.texture for found in prints])
+    return [replace(found, texture=texture) for found, texture in zip(prints, textures, strict=True)]
 
 
 def _read_groups(
