@@ -33,8 +33,8 @@ from planted import COPIES, TEST, TRAIN, Spot, png, row, write_rows
 Rows = list[tuple[Sides, dict[str, Any]]]
 
 
-def audit(folder: Path, **cases: str) -> Audit:
-    return audit_edition(open_edition(str(folder)), cases, workers=2)
+def audit(folder: Path) -> Audit:
+    return audit_edition(open_edition(str(folder)), workers=2)
 
 
 def of(found: Audit, check: str, config: str = "wsi_split") -> Finding:
@@ -305,7 +305,8 @@ def test_json_is_the_same_for_any_number_of_workers(near: Path, capsys: pytest.C
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     content = json.loads(printed[0])
-    assert {"format", "format_version", "name", "digest", "source", "patches", "broken", "findings"} == set(content)
+    top = ("format", "format_version", "name", "digest", "source", "patients_table", "patches", "broken", "findings")
+    assert tuple(content) == top
     keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note", "examples")
     assert all(tuple(finding) == keys for finding in content["findings"])
     assert len(content["findings"]) >= 2 * len(CHECKS)
@@ -341,11 +342,23 @@ def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["audit", str(folder), "--patients", str(table)]) == 1
     printed = capsys.readouterr().out
     assert re.search("BROKEN +patients_listed +1 of 2 patients", printed)
-    table.write_text("slide_id,case_id\nnobody,P1\n")
-    assert main(["audit", str(folder), "--patients", str(table)]) == 0
-    assert "no patch has a slide that --patients lists" in capsys.readouterr().out
+    assert "--patients knows 3 of 8 slides; 5 are not tested by it: clean-3, clean-4, clean-5, ..." in printed
     assert "a slide that --patients lists is known of 3 of 8 patches" in printed
+    assert main(["audit", str(folder), "--patients", str(table), "--json"]) == 1
+    counted = json.loads(capsys.readouterr().out)["patients_table"]
+    assert counted == {"slides": 8, "known": 3, "unknown": 5}
     assert not (tmp_path / "data-audit").exists()  # no pair to show
+
+
+def test_a_table_by_which_nothing_is_tested_is_an_error(
+    tmp_path: Path, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("slide_id,case_id\nnobody,P1\nclean-0,\n")
+    assert main(["audit", str(write_rows(tmp_path / "data", clean(2))), "--patients", str(table)]) == 1
+    assert "found none of its 2, such as 'clean-0'. Write slides as" in capsys.readouterr().err
+    assert main(["audit", str(shards), "--patients", str(table)]) == 1  # a release without slides
+    assert "found no slide named there. Leave --patients out" in capsys.readouterr().err
 
 
 def test_the_report_spares_what_is_not_its_own(near: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,16 @@ def read_prints(edition: Edition, workers: int) -> list[Print]:
     return [found for prints in read for found in prints]
 
 
+def read_slide_ids(edition: Edition) -> set[str]:
+    """The slides of a data set, from their column alone; errors as of `read_prints`."""
+    found: set[str | None] = set()
+    for shard in sorted(edition.manifest.shards):
+        with _reading(edition, shard):
+            for _, rows in _read_groups(edition, shard, ["slide_id"]):
+                found |= {_text(row["slide_id"]) for row in rows}
+    return {slide for slide in found if slide}
+
+
 def read_image(edition: Edition, place: Place) -> Rgb | None:
     """The pixels of one patch that was read before; None if they cannot be decoded."""
     shard = next(shard for shard in edition.manifest.shards if shard.path == place.shard)
