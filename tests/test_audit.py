@@ -248,7 +248,9 @@ def rewrite(folder: Path, **options: Any) -> Path:
 @pytest.mark.parametrize("options", [{"compression": "zstd"}, {"compression": "none", "use_dictionary": True}])
 def test_what_could_unpack_to_more_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = rewrite(write_rows(tmp_path / "data", clean(1)), **options)
-    with pytest.raises(ReleaseError, match="a compressed column"):
+    with pytest.raises(
+        ReleaseError, match="a compressed column" if options["compression"] == "zstd" else "a column in a dictionary"
+    ):
         audit(folder)
 
 
