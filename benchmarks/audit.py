@@ -146,7 +146,7 @@ class Hashes:
 def seconds(spots: Sequence[Spot], patches: int, folder: Path) -> None:
     """Time and memory of whole audits, and the search of the release's size."""
     files = [png(spot.pixels, 6) for spot in spots]
-    for count in (patches // 2, patches):
+    for count in (patches // 4, patches // 2, patches):
         rows = (
             (TEST if at % 5 == 0 else TRAIN, row(f"p{at}", f"slide-{at // 16}", files[at % len(files)]))
             for at in range(count)

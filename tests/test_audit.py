@@ -33,8 +33,8 @@ from planted import COPIES, TEST, TRAIN, Spot, png, row, write_rows
 Rows = list[tuple[Sides, dict[str, Any]]]
 
 
-def audit(folder: Path, **cases: str) -> Audit:
-    return audit_edition(open_edition(str(folder)), cases, workers=2)
+def audit(folder: Path) -> Audit:
+    return audit_edition(open_edition(str(folder)), workers=2)
 
 
 def of(found: Audit, check: str, config: str = "wsi_split") -> Finding:
@@ -172,6 +172,12 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "EXIF": ({"data": jpeg_with_exif()}, {"format": 1, "metadata": 1}),
     "another label": ({"label": 2}, {"scores": 1}),
     "another hash": ({"sha256": "0" * 64}, {"sha256": 1}),
+    "a path": ({"image.path": "/home/doe/bad.png"}, {"image_path": 1}),
+    "another name": ({"image.path": "Doe_John.png"}, {"image_path": 1}),
+    "a name behind its own": ({"image.path": "bad.Doe_John"}, {"image_path": 1}),
+    "an empty path": ({"image.path": ""}, {"image_path": 1}),
+    "no path": ({"image.path": None}, {}),
+    "its own name": ({"image.path": "bad.JPG"}, {}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
@@ -181,7 +187,8 @@ def test_a_bad_patch_is_found_in_both_configs(tmp_path: Path, name: str) -> None
     columns, expected = dict(BAD[name][0]), BAD[name][1]
     data = columns.pop("data", png(noise(1)))
     parameters = {"patch_size": 24, "image_format": "png", "min_tissue": 0.1}
-    rows = [*clean(), (TEST, row("bad", "bad", data, **columns))]
+    image = {"bytes": data, "path": columns.pop("image.path", "bad.png")}
+    rows = [*clean(), (TEST, row("bad", "bad", data, image=image, **columns))]
     found = audit(write_rows(tmp_path / "bad", rows, parameters=parameters))
     for config in ("wsi_split", "patch_split"):
         assert broken(found, config) == expected
@@ -241,7 +248,9 @@ def rewrite(folder: Path, **options: Any) -> Path:
 @pytest.mark.parametrize("options", [{"compression": "zstd"}, {"compression": "none", "use_dictionary": True}])
 def test_what_could_unpack_to_more_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     folder = rewrite(write_rows(tmp_path / "data", clean(1)), **options)
-    with pytest.raises(ReleaseError, match="a compressed column"):
+    with pytest.raises(
+        ReleaseError, match="a compressed column" if options["compression"] == "zstd" else "a column in a dictionary"
+    ):
         audit(folder)
 
 
@@ -298,11 +307,32 @@ def test_json_is_the_same_for_any_number_of_workers(near: Path, capsys: pytest.C
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
     content = json.loads(printed[0])
-    assert {"format", "format_version", "name", "digest", "source", "patches", "broken", "findings"} == set(content)
+    top = ("format", "format_version", "name", "digest", "source", "patients_table", "patches", "broken", "findings")
+    assert tuple(content) == top
     keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note", "examples")
     assert all(tuple(finding) == keys for finding in content["findings"])
     assert len(content["findings"]) >= 2 * len(CHECKS)
     assert content["patches"]["wsi_split"] == {"train": 9, "test": len(COPIES) + 5}
+
+
+@pytest.mark.parametrize("trouble", ["a broken shard", "no manifest", "no folder", "a broken table"])
+def test_an_error_is_json_too_and_said_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trouble: str
+) -> None:
+    folder = write_rows(tmp_path / "data", clean(1))
+    (tmp_path / "patients.csv").write_text("who\n")
+    if trouble == "a broken shard":
+        (folder / read_manifest(folder).shards[0].path).write_bytes(b"PAR1")
+    elif trouble != "a broken table":
+        shutil.rmtree(folder) if trouble == "no folder" else (folder / FILE_NAME).unlink()
+    table = ["--patients", str(tmp_path / "patients.csv")] if trouble == "a broken table" else []
+    for arguments in (["audit", str(folder), *table], ["audit", str(folder), *table, "--json"]):
+        assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    error = json.loads(out)["error"]  # of the second alone
+    assert list(error) == ["type", "subject", "expected", "found", "remedy"]
+    said = f"her2-ihc-40x: {error['subject']}: expected {error['expected']}, found {error['found']}. {error['remedy']}"
+    assert err.splitlines() == [said, said]
 
 
 def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -314,11 +344,23 @@ def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["audit", str(folder), "--patients", str(table)]) == 1
     printed = capsys.readouterr().out
     assert re.search("BROKEN +patients_listed +1 of 2 patients", printed)
-    table.write_text("slide_id,case_id\nnobody,P1\n")
-    assert main(["audit", str(folder), "--patients", str(table)]) == 0
-    assert "no patch has a slide that --patients lists" in capsys.readouterr().out
+    assert "--patients knows 3 of 8 slides; 5 are not tested by it: clean-3, clean-4, clean-5, ..." in printed
     assert "a slide that --patients lists is known of 3 of 8 patches" in printed
+    assert main(["audit", str(folder), "--patients", str(table), "--json"]) == 1
+    counted = json.loads(capsys.readouterr().out)["patients_table"]
+    assert counted == {"slides": 8, "known": 3, "unknown": 5}
     assert not (tmp_path / "data-audit").exists()  # no pair to show
+
+
+def test_a_table_by_which_nothing_is_tested_is_an_error(
+    tmp_path: Path, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("slide_id,case_id\nnobody,P1\nclean-0,\n")
+    assert main(["audit", str(write_rows(tmp_path / "data", clean(2))), "--patients", str(table)]) == 1
+    assert "found none of its 2, such as 'clean-0'. Write slides as" in capsys.readouterr().err
+    assert main(["audit", str(shards), "--patients", str(table)]) == 1  # a release without slides
+    assert "found no slide named there. Leave --patients out" in capsys.readouterr().err
 
 
 def test_the_report_spares_what_is_not_its_own(near: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

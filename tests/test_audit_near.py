@@ -15,7 +15,7 @@ pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from her2_ihc_40x_builder.audit import near
 from her2_ihc_40x_builder.audit.near import find_near
-from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, shrink
+from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, pack_textures, shrink
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.patches.pixels import Rgb
 from planted import COPIES, Spot
@@ -100,6 +100,24 @@ def test_many_copies_of_one_patch_stay_bounded(drawn: Drawn, monkeypatch: pytest
     monkeypatch.setattr(near, "_MAX_MEETINGS", 50)
     matches = find_near(drawn.textures[:1] * 40, drawn.textures[:1] * 40)
     assert 0 < len(matches) <= 50
+
+
+def test_packed_textures_are_the_same_in_one_block_of_each_kind(drawn: Drawn) -> None:
+    wide = np.ascontiguousarray(drawn.spots[0].pixels[:100])
+    given = [drawn.textures[0], None, texture(wide, mirror=False), texture(np.full((9, 9, 3), 240, np.uint8))]
+    packed = pack_textures(given)
+    assert [one is None for one in packed] == [one is None for one in given]
+    pairs = [(one, other) for one, other in zip(given, packed, strict=True) if one and other]
+    for one, other in pairs:
+        assert one.size == other.size
+        np.testing.assert_array_equal(one.relief, other.relief)
+        for before, after in ((one.corners, other.corners), (one.mirrored, other.mirrored)):
+            assert (before is None) == (after is None)
+            for name in ("places", "angles", "codes") if before else ():
+                np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert len({id(texture.relief.base) for _, texture in pairs}) == 1
+    assert len({id(texture.corners.codes.base) for _, texture in pairs}) == 1
+    assert pack_textures([None]) == [None]
 
 
 def test_a_query_needs_its_mirror_image(drawn: Drawn) -> None:

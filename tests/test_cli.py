@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,26 @@ def test_card_makes_the_card_anew(shards: Path, tmp_path: Path, capsys: pytest.C
     assert "license: cc-by-4.0" in (folder / "README.md").read_text()
     assert main(["card", str(tmp_path)]) == 1
     assert "manifest.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["verify", "audit", "card", "diff", "publish"])
+@pytest.mark.parametrize("there", ["no such folder", "a file"])
+def test_a_data_set_that_is_not_there_is_a_path_to_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, there: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there == "a file":
+        Path("nosuch").write_text("")
+    more = {"diff": ["nosuch"], "publish": ["--repo", "lab/data", "--version", "1.0.0"]}
+    assert main([command, "nosuch", *more.get(command, [])]) == 1
+    out, err = capsys.readouterr()
+    assert re.fullmatch(f"her2-ihc-40x: nosuch: expected the folder .*, found {there}. Check the path.\n", err)
+    assert out == ""
+
+
+def test_a_name_that_may_be_a_repos_is_said_to_be_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "data/nosuch"]) == 1  # offline
+    assert "data/nosuch@main (no such folder here, so of the Hub): expected" in capsys.readouterr().err
 
 
 def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_the_command(before: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_what_is_no_data_set(before: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="a folder, or REPO@REVISION"):
+    with pytest.raises(SourceError, match="no such folder"):
         open_edition(str(tmp_path / "nowhere"))
     with pytest.raises(ReleaseError):
         open_edition(str(tmp_path))

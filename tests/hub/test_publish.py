@@ -571,6 +571,14 @@ def test_a_pull_request_of_another_version_is_not_finished(lab: Lab, first: Path
     assert lab.repo.tags["v1.1.0"] == merged.oid
 
 
+def test_suspect_ids_are_listed_before_the_hub_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_edition(tmp_path / "named", {"S21-12345": SLIDES["slide-0"]})
+    assert main(["publish", str(folder), "--repo", "lab/data", "--version", "1.0.0", "--dry-run"]) == 1  # offline
+    out, err = capsys.readouterr()
+    assert out == "suspect: S21-12345 looks like an accession number (file name, manifest.json, slide_id)\n"
+    assert "offline" in err
+
+
 def test_ids_are_asked_for_again_when_a_pull_request_is_finished(lab: Lab, tmp_path: Path) -> None:
     folder = write_edition(tmp_path / "named", {"S21-12345": SLIDES["slide-0"]})
     code = re.search("--these-ids-are-safe ([0-9a-f]{12})", lab.publish(folder, "1.0.0").err)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,34 @@ def test_another_key_shares_no_mark_and_is_no_previous(cohort: Cohort, built: Pa
     assert "the same --pseudonymize" in book(tmp_path / "other")["notes"][0]
     with pytest.raises(OutputError, match="--overwrite"):
         build(cohort, tmp_path / "out", intensity="none")
+
+
+@pytest.mark.parametrize("second", ["a new key", "another key", "a new key for a data set without one"])
+def test_a_key_that_is_refused_leaves_nothing_new(
+    cohort: Cohort, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], second: str
+) -> None:
+    out = tmp_path / "out"
+    if second.endswith("without one"):
+        shutil.copytree(built, out)
+    else:
+        build(cohort, out, intensity="none", names=private(tmp_path))
+    if second == "another key":
+        (tmp_path / "second").write_bytes(b"another key of thirty-two bytes!")
+        (tmp_path / "second").chmod(0o600)
+    before = sorted(tmp_path.rglob("*"))
+    inputs = [str(cohort.slides), "--regions", str(cohort.regions), "--patch-size", str(PATCH), "--intensity", "none"]
+    arguments = ["build", *inputs, "--out", str(out), "--pseudonymize", str(tmp_path / "second")]
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_without_their_key_are_no_place_for_a_new_one(tmp_path: Path) -> None:
+    private(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match="Put the key back"):
+        open_names(tmp_path / "key")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_trouble_is_told_by_its_kind_and_noted_in_full(own_cohort: Cohort, tmp_path: Path) -> None:

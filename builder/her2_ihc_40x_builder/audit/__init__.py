@@ -18,6 +18,7 @@ from .copies import check_exact, check_labels, check_near
 from .findings import Check, Finding, Subject
 from .leaks import check_names, check_patients, check_slides, check_windows
 from .patches import check_content, check_counts, check_files, check_metadata, check_scores
+from .patients import Patients
 from .prints import Print, read_prints
 
 __all__ = ["Audit", "audit_edition", "audit_prints"]
@@ -48,11 +49,13 @@ class Audit:
         edition: the data set.
         patches: config -> side -> patches.
         findings: one for each config and check, in the order of the checks.
+        patients: the table that was given, if one was.
     """
 
     edition: Edition
     patches: Mapping[str, Mapping[str, int]]
     findings: tuple[Finding, ...]
+    patients: Patients | None = None
 
     @property
     def broken(self) -> tuple[Finding, ...]:
@@ -67,34 +70,36 @@ class Audit:
             "name": self.edition.name,
             "digest": self.edition.manifest.digest,
             "source": self.edition.manifest.source.get("kind"),
+            "patients_table": self.patients and self.patients.to_json(),
             "patches": {config: dict(sides) for config, sides in self.patches.items()},
             "broken": len(self.broken),
             "findings": [finding.to_json() for finding in self.findings],
         }
 
 
-def audit_edition(edition: Edition, cases: Mapping[str, str] | None = None, workers: int | None = None) -> Audit:
+def audit_edition(edition: Edition, patients: Patients | None = None, workers: int | None = None) -> Audit:
     """Read a data set once, and check it.
 
     Args:
         edition: a folder or a revision of the Hub; it is only read.
-        cases: slide id -> patient, by a table: looked at beside the column case_id.
+        patients: by a table: looked at beside the column case_id.
         workers: threads.
 
     Raises:
         ReleaseError: a shard cannot be read, or is none of ours.
         HubError: no answer.
     """
-    return audit_prints(edition, read_prints(edition, workers or default_workers()), cases)
+    return audit_prints(edition, read_prints(edition, workers or default_workers()), patients)
 
 
-def audit_prints(edition: Edition, prints: list[Print], cases: Mapping[str, str] | None = None) -> Audit:
+def audit_prints(edition: Edition, prints: list[Print], patients: Patients | None = None) -> Audit:
     """Check what was read."""
-    subjects = list(_subjects(edition, prints, cases or {}))
+    subjects = list(_subjects(edition, prints, patients.cases if patients else {}))
     return Audit(
         edition,
         {subject.config: {side: len(subject.split[side]) for side in SPLITS} for subject in subjects},
         tuple(finding for subject in subjects for check in CHECKS for finding in check(subject)),
+        patients,
     )
 
 

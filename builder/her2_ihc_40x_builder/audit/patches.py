@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from her2_ihc_40x import CLASSES, COUNTS
 
 from .findings import Finding, Subject, patches_found
+from .prints import Print
 
+#: What stands behind a patch's id in the name of its image file, whatever the case.
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 #: A patch with less tissue than a build keeps by default.
 _MOSTLY_GLASS = 0.9
 
@@ -95,7 +98,7 @@ def check_files(subject: Subject) -> Iterator[Finding]:
 
 
 def check_metadata(subject: Subject) -> Iterator[Finding]:
-    """Metadata in the image files, which may tell of a patient, a place or a person."""
+    """Metadata of the images, in their files and beside them, which may tell of a patient, a place or a person."""
     private = [patch for patch in subject.prints if set(patch.image.embedded) - {"ICC"}]
     kinds = Counter(kind for patch in private for kind in patch.image.embedded if kind != "ICC")
     yield patches_found(
@@ -109,6 +112,14 @@ def check_metadata(subject: Subject) -> Iterator[Finding]:
     yield patches_found(
         subject, "icc", "No image holds a colour profile, which may name a scanner.", profiles, binding=False
     )
+    named = [patch for patch in subject.prints if patch.stored_as is not None and not _is_own_name(patch)]
+    yield patches_found(subject, "image_path", "No image has another file name than its patch's id.", named)
+
+
+def _is_own_name(patch: Print) -> bool:
+    """Whether an image's file name tells no more than the patch's id: no folder, and no name of anything else."""
+    stem, dot, suffix = (patch.stored_as or "").rpartition(".")
+    return stem == patch.patch_id and not {"/", "\\"} & set(stem) and (dot + suffix).lower() in _SUFFIXES
 
 
 def check_content(subject: Subject) -> Iterator[Finding]:
@@ -119,7 +130,7 @@ def check_content(subject: Subject) -> Iterator[Finding]:
     least = subject.manifest.parameters.get("min_tissue")
     known = [patch for patch in subject.prints if patch.tissue is not None]
     if known and isinstance(least, int | float):
-        poor = [patch for patch in known if patch.tissue is not None and patch.tissue < least]
+        poor = [patch for patch in known if patch.tissue is not None and not patch.tissue >= least]
         yield patches_found(subject, "tissue", f"Every patch has at least {least:.0%} of tissue.", poor)
         return
     yield patches_found(

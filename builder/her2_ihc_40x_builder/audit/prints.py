@@ -6,12 +6,11 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from her2_ihc_40x import CLASSES, Her2Error, ReleaseError
@@ -22,13 +21,12 @@ from ..hub.verify import sides_of
 from ..parallel import run_tasks
 from ..patches.pixels import Rgb
 from ..patches.tissue import GLASS_DENSITY
-from ..shards.files import SCHEMA, Shard, Sides
+from ..shards.files import SCHEMA, Shard, Sides, open_shard
 from .images import ImageFile, look_at
-from .texture import Texture, darkest, describe, shrink
+from .texture import Texture, darkest, describe, pack_textures, shrink
 
-#: A row group of ours holds 8 patches; of a stranger's file more is refused before it is read.
+#: Of a row group: more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
-MAX_GROUP_ROWS = 256
 _MAX_TEXT = 1000
 _COLUMNS = [name for name in SCHEMA.names if name not in ("roi_id", "mpp", "hue_similarity")]
 #: In levels: without more, an overview shows nothing.
@@ -59,6 +57,7 @@ class Print:
         stated_sha256: the row's word on the image's bytes.
         sha256: of the image's bytes.
         image: what the file is.
+        stored_as: the file name that the row gives the image; None if it gives none.
         look: "constant", "blank" (nothing to be seen), or "".
         glass: the share of pixels that look like bare glass, by the patch's own brightest colour; 0 if unreadable.
         texture: to find it elsewhere; None if unreadable.
@@ -78,6 +77,7 @@ class Print:
     stated_sha256: str | None
     sha256: str
     image: ImageFile
+    stored_as: str | None
     look: str
     glass: float
     texture: Texture | None = field(repr=False, compare=False)
@@ -108,6 +108,16 @@ def read_prints(edition: Edition, workers: int) -> list[Print]:
     return [found for prints in read for found in prints]
 
 
+def read_slide_ids(edition: Edition) -> set[str]:
+    """The slides of a data set, from their column alone; errors as of `read_prints`."""
+    found: set[str | None] = set()
+    for shard in sorted(edition.manifest.shards):
+        with _reading(edition, shard):
+            for _, rows in _read_groups(edition, shard, ["slide_id"]):
+                found |= {_text(row["slide_id"]) for row in rows}
+    return {slide for slide in found if slide}
+
+
 def read_image(edition: Edition, place: Place) -> Rgb | None:
     """The pixels of one patch that was read before; None if they cannot be decoded."""
     shard = next(shard for shard in edition.manifest.shards if shard.path == place.shard)
@@ -119,21 +129,22 @@ def read_image(edition: Edition, place: Place) -> Rgb | None:
 def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
     edition, shard = task
     with _reading(edition, shard):
-        return [
+        prints = [
             take_print(Place(shard.path, group, at), row)
             for group, rows in _read_groups(edition, shard, _COLUMNS)
             for at, row in enumerate(rows)
         ]
+    textures = pack_textures([found.texture for found in prints])
+    return [replace(found, texture=texture) for found, texture in zip(prints, textures, strict=True)]
 
 
 def _read_groups(
     edition: Edition, shard: Shard, columns: list[str], only: int | None = None
 ) -> Iterator[tuple[int, Iterator[dict[str, Any]]]]:
-    with edition.open(shard) as stored, pq.ParquetFile(stored, pre_buffer=True) as file:
-        if not file.schema_arrow.equals(SCHEMA):
-            raise ValueError("other columns or types than ours")
+    with edition.open(shard) as stored, open_shard(stored, shard.bytes) as file:
         for group in range(file.num_row_groups) if only is None else [only]:
-            _check_group(file.metadata.row_group(group))
+            if (size := file.metadata.row_group(group).total_byte_size) > MAX_GROUP_BYTES:
+                raise ValueError(f"a row group of {size} bytes")
             table = file.read_row_group(group, columns=columns, use_threads=False)
             # A row at a time: a list of all would hold every image twice.
             yield group, (table.slice(at, 1).to_pylist()[0] for at in range(table.num_rows))
@@ -152,16 +163,6 @@ def _reading(edition: Edition, shard: Shard) -> Iterator[None]:
                 raise
             found = (str(error).splitlines() or [type(error).__name__])[0][:300]
             raise ReleaseError(subject, "a shard of ours", found, "See `her2-ihc-40x verify`.") from error
-
-
-def _check_group(group: Any) -> None:
-    """Refuse what could unpack to more than it takes on the disk: ours are neither compressed nor in dictionaries."""
-    if group.num_rows > MAX_GROUP_ROWS or group.total_byte_size > MAX_GROUP_BYTES:
-        raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
-    for at in range(group.num_columns):
-        column = group.column(at)
-        if column.compression != "UNCOMPRESSED" or column.has_dictionary_page:
-            raise ValueError(f"a compressed column {column.path_in_schema}")
 
 
 # --- One patch ----------------------------------------------------------------------------------------------------
@@ -193,6 +194,7 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
         stated_sha256=_text(row["sha256"]),
         sha256=hashlib.sha256(data).hexdigest(),
         image=image,
+        stored_as=_text((row["image"] or {}).get("path")),
         look="" if grey is None or pixels is None else _look(grey, pixels),
         glass=0.0 if overview is None else glass_share(overview),
         texture=None if grey is None else describe(grey, mirror="test" in (sides.wsi, sides.patch)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from . import Audit
 from .findings import Finding
+from .patients import Patients
 
 _MARKS = {"broken": "BROKEN", "told": "found", "unknown": "unknown", "ok": "ok"}
 _SHOWN = 3
@@ -15,6 +16,8 @@ _WIDTH = 80
 def audit_table(audit: Audit) -> str:
     """A table a config: what was tested, how many were found, and some of them."""
     lines: list[str] = []
+    if audit.patients:
+        lines += [_patients(audit.patients), ""]
     for config, sides in audit.patches.items():
         lines += [f"{config}: " + ", ".join(f"{count:,} {side}" for side, count in sides.items()), ""]
         for finding in audit.findings:
@@ -30,6 +33,15 @@ def printable(text: str) -> str:
     """A name from the data as a terminal may show it."""
     plain = "".join(char if char.isprintable() else "?" for char in text)
     return plain if len(plain) <= _WIDTH else plain[: _WIDTH - 3] + "..."
+
+
+def _patients(patients: Patients) -> str:
+    line = f"--patients knows {patients.known:,} of {len(patients.slides):,} slides"
+    if patients.missing:
+        some = ", ".join(map(printable, patients.missing[:_SHOWN]))
+        some += ", ..." if len(patients.missing) > _SHOWN else ""
+        line += f"; {len(patients.missing):,} are not tested by it: {some}"
+    return line
 
 
 def _lines(finding: Finding) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import logging
 import os
 import sys
@@ -27,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; by default the process's own.
 
     Returns:
-        The exit code: 0 done; 1 an error, said on standard error; 2 a wrong use of the command line; 3 done, but slides
-        are in quarantine; 130 interrupted.
+        The exit code: 0 done; 1 an error, said on standard error, and under `--json` on standard output too; 2 a wrong
+        use of the command line; 3 done, but slides are in quarantine; 130 interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="her2-ihc-40x", description="Make, check and publish the HER2-IHC-40x data set for Hugging Face datasets."
@@ -46,9 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         datasets.disable_progress_bars()
     try:
         return _run(parsed)
-    except Her2Error as error:
-        print(f"her2-ihc-40x: {error}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
         # Whoever read the output is gone; Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,14 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    said: Her2Error
     try:
         return int(parsed.run(parsed))
+    except Her2Error as error:
+        said = error
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _BUILD_EXTRA:
             raise
-        raise MissingExtraError(
-            "this command",
-            f"the package {error.name}",
-            "none",
-            'Run: pip install "her2-ihc-40x[build]".',
-        ) from error
+        expected, remedy = f"the package {error.name}", 'Run: pip install "her2-ihc-40x[build]".'
+        said = MissingExtraError("this command", expected, "none", remedy)
+    if getattr(parsed, "json", False):
+        parts = ("subject", "expected", "found", "remedy")
+        told = {"type": type(said).__name__, **{part: getattr(said, part) for part in parts}}
+        print(json.dumps({"error": told}, indent=2, ensure_ascii=True))
+    print(f"her2-ihc-40x: {said}", file=sys.stderr)
+    return 1

@@ -18,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "and images on one side only, one label an image, nothing beside the pixels. Exit code 1: one is broken.",
     )
     parser.add_argument("data", metavar="DIR", help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON for machines; an error too")
     parser.add_argument("--patients", type=path, metavar="CSV", help="a CSV of slide_id, case_id")
     parser.add_argument("--report", type=path, help="where the worst pairs are shown (DIR-audit, if there are any)")
     add_workers(parser)
@@ -29,20 +29,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, print, and show the worst pairs."""
     from .. import audit
     from ..audit.gallery import check_gallery_place, write_gallery
+    from ..audit.patients import read_patients
     from ..audit.table import audit_table
     from ..hub.diff import open_edition
-    from ..slides.labels import read_labels
 
     folder = Path(arguments.data).expanduser()
     local = folder if folder.is_dir() else None
     report = arguments.report or _beside(folder)
     check_gallery_place(report, local)
-    cases = {}
-    if arguments.patients:
-        table = read_labels(arguments.patients)
-        cases = {slide: labels.case_id.value for slide, labels in table.slides.items() if labels.case_id}
     edition = open_edition(arguments.data if local is None else str(folder))
-    found = audit.audit_edition(edition, cases, arguments.workers)
+    patients = read_patients(arguments.patients, edition) if arguments.patients else None
+    found = audit.audit_edition(edition, patients, arguments.workers)
     shown = write_gallery(found, report)
     if arguments.json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=True))

@@ -24,6 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Build, write the report, and say what was made."""
     from .. import build, report
+    from ..earlier import earlier_build
     from ..privacy import private_names
     from ..summary import build_summary, dropped_lines
 
@@ -32,6 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     report.check_place(folder, arguments.out)
     names = None
     if arguments.pseudonymize:
+        built = None if arguments.overwrite else earlier_build(arguments.out)
+        if built:
+            private_names.check_key(arguments.pseudonymize, arguments.out, built)
         names, made = private_names.open_names(arguments.pseudonymize, arguments.out, folder)
         print(f"key {names.key.id} of {arguments.pseudonymize}{': made now, back it up' if made else ''}")
         print(f"names {names.path} (what the pseudonyms hide: for you alone)", flush=True)

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from ..hub import remote
 from ..hub.changes import Version
 from ..hub.publish import Published, finish_version, publish_version
-from ..hub.version_plan import VersionPlan, plan_version
+from ..hub.version_plan import VersionPlan, check_folder, plan_version
 from ..privacy.published_ids import review_code
 from .arguments import add_workers, path, positive
 
@@ -54,7 +55,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the plan, and carry it out."""
-    plan = plan_version(arguments.folder, arguments.repo, arguments.version, workers=arguments.workers)
+    remote.check_id(arguments.repo)
+    checked = check_folder(arguments.folder, workers=arguments.workers)
+    # Before the Hub is asked: offline too, ids are there to be read.
+    for suspect in checked.suspects:
+        print(f"suspect: {suspect}", flush=True)
+    plan = plan_version(checked, arguments.repo, arguments.version)
     print("\n".join(_show(plan)), flush=True)
     if arguments.dry_run:
         print("Nothing was sent: --dry-run. To send it, run it without, and with --i-may-share-this")
@@ -119,8 +125,6 @@ def _show(plan: VersionPlan) -> Iterator[str]:
         yield f"not of this data set, but read by datasets: {foreign}"
     if plan.last is not None:
         yield from (f"edited on the Hub since {plan.last.tag}, will be replaced: {file}" for file in plan.edited)
-    for suspect in plan.suspects:
-        yield f"suspect: {suspect}"
     yield f"bytes to send: {plan.bytes_to_send}"
     yield f"digest {plan.manifest.digest}"
 

@@ -85,8 +85,13 @@ def open_edition(name: str) -> Edition:
     else:
         repo, _, revision = name.partition("@")
         if repo.count("/") != 1 or repo.startswith((".", "/")):
-            raise SourceError(name, "a folder, or REPO@REVISION", "neither", "Check the name.")
-        snapshot = remote.read_snapshot(repo, revision or None)
+            found = "a file" if folder.is_file() else "no such folder"
+            raise SourceError(name, "the folder of a data set, or NAMESPACE/NAME@REVISION", found, "Check the path.")
+        try:
+            snapshot = remote.read_snapshot(repo, revision or None)
+        except remote.HubError as error:  # it may have been meant for a folder
+            subject = f"{error.subject} (no such folder here, so of the Hub)"
+            raise type(error)(subject, error.expected, error.found, error.remedy) from None
         if snapshot.manifest is None:
             raise SourceError(name, f"a {FILE_NAME} of ours", "none", "Check the id and the revision.")
         manifest = snapshot.manifest

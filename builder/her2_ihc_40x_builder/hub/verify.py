@@ -96,10 +96,15 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
         folder: the data set's root; it is only read.
         subset: read only this part of the shards in whole; of the others the size is compared, and no labels counted.
         workers: threads.
+
+    Raises:
+        ReleaseError: there is no such folder.
     """
     try:
         manifest = read_manifest(folder)
     except ReleaseError as error:
+        if not folder.is_dir():
+            raise
         return Verification(folder, None, (), 0, (Problem(FILE_NAME, error.expected, error.found),))
     problems = list(check_entries(manifest))
     if problems:  # no path of this manifest is opened

@@ -76,22 +76,51 @@ class VersionPlan:
         return compare_counts(self.head.manifest if self.head else None, self.manifest)
 
 
-def plan_version(folder: Path, repo: str, version: Version, *, workers: int | None = None) -> VersionPlan:
-    """Verify a data set, load it, and compare it with what the repo holds; nothing is changed anywhere.
+@dataclass(frozen=True)
+class CheckedFolder:
+    """A data set that is in order, and what is known of it before the Hub is asked.
 
     Args:
         folder: the data set.
-        repo: namespace/name on the Hub.
-        version: newer than every version there.
+        manifest: of the folder.
+        files: of the folder, all of them.
+        suspects: ids that look identifying.
+    """
+
+    folder: Path
+    manifest: Manifest
+    files: tuple[LocalFile, ...]
+    suspects: tuple[SuspectId, ...]
+
+
+def check_folder(folder: Path, *, workers: int | None = None) -> CheckedFolder:
+    """Verify a data set, load it, and look at its ids; nothing is asked of the Hub.
+
+    Args:
+        folder: the data set.
         workers: threads that read.
 
     Raises:
-        PublishError: the data set is not in order, its licence is unknown, or the version does not fit.
+        ReleaseError: there is no such folder.
+        PublishError: the data set is not in order, or its licence is unknown.
+    """
+    manifest, files = _checked_folder(folder, workers)
+    return CheckedFolder(folder, manifest, files, suspect_ids(folder, manifest))
+
+
+def plan_version(checked: CheckedFolder, repo: str, version: Version) -> VersionPlan:
+    """Compare a data set with what the repo holds; nothing is changed anywhere.
+
+    Args:
+        checked: from `check_folder`, of a moment ago.
+        repo: namespace/name on the Hub, as `remote.check_id` takes it.
+        version: newer than every version there.
+
+    Raises:
+        PublishError: the version does not fit.
         HubError: no answer.
     """
-    remote.check_id(repo)
-    manifest, files = _checked_folder(folder, workers)
-    suspects = suspect_ids(folder, manifest)
+    folder, manifest, files, suspects = checked.folder, checked.manifest, checked.files, checked.suspects
     tags = remote.read_tags(repo) if remote.exists(repo) else None
     if tags is None:
         new = compare_files(files, {}, None, repo)
@@ -115,8 +144,6 @@ def plan_version(folder: Path, repo: str, version: Version, *, workers: int | No
 
 
 def _checked_folder(folder: Path, workers: int | None) -> tuple[Manifest, tuple[LocalFile, ...]]:
-    if not folder.is_dir():
-        raise PublishError(str(folder), "the folder of a data set", "no folder", "Check the path.")
     verified = verify_folder(folder, workers=workers)
     if verified.manifest is None or verified.problems:
         problems = verified.problems

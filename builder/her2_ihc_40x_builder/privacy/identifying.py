@@ -24,8 +24,8 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-#: Ids that annotation tools count with: a number, a layer and a number, the corner of a box.
-_COUNTED = re.compile(r"\d{1,9}|\d{1,4}-\d{1,6}|xm?\d+ym?\d+(-\d+)?")
+#: Ids that annotation tools count with: a number, a layer and a number, the corner of a box; none writes 0012345.
+_COUNTED = re.compile(r"[1-9]\d{0,8}|0\d{0,4}|\d{1,3}-\d{1,6}|xm?\d+ym?\d+(-\d+)?")
 _PLACE = re.compile(r"(-x-?\d+-y-?\d+)?(\.(png|jpe?g|webp))?$", re.IGNORECASE)
 
 # --- Forms --------------------------------------------------------------------------------------------------------
@@ -95,8 +95,12 @@ def why_identifying(text: str) -> str | None:
 
 
 def why_identifying_region(roi_id: str) -> str | None:
-    """As `why_identifying`, of a region's id: numbers of up to nine digits are what annotation tools count with."""
-    return None if _COUNTED.fullmatch(roi_id) else why_identifying(roi_id)
+    """As `why_identifying`, of a region's id: numbers of up to nine digits are what annotation tools count with.
+
+    A date of eight digits is asked about all the same, as which one in 500 numbers of eight digits can be read.
+    """
+    is_date = roi_id.isdecimal() and len(roi_id) == 8 and _has_date(roi_id)
+    return None if _COUNTED.fullmatch(roi_id) and not is_date else why_identifying(roi_id)
 
 
 def why_identifying_patch(patch_id: str) -> str | None:

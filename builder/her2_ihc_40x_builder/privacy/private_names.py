@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import traceback
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,10 @@ from filelock import FileLock
 
 from ..errors import Her2Error, OutputError
 from ..regions import Region
+from ..shards.manifest import Manifest
 from ..slide_plan import BuildPlan, SlidePlan
 from ..slides.files import SLIDE_SUFFIXES
-from .key_file import read_or_make_key, write_private
+from .key_file import read_key, read_or_make_key, write_private
 from .pseudonyms import Key
 
 FORMAT, VERSION = "her2-ihc-40x names", 1
@@ -178,6 +180,25 @@ def _is_file(name: str) -> bool:
     return "/" in name or PurePath(name).suffix.lower() in SLIDE_SUFFIXES
 
 
+def check_key(key_file: Path, out: Path, earlier: Manifest) -> None:
+    """Refuse another key than the one that a data set was built with, before anything is made.
+
+    Args:
+        key_file: the key; one that is not there would be a new one.
+        out: where the data set is.
+        earlier: its manifest.
+
+    Raises:
+        OutputError: it is another key, or no key can be read.
+    """
+    there = read_key(key_file).id if os.path.lexists(key_file) else None
+    built = earlier.parameters.get("pseudonyms")
+    if there is None or there != built:
+        expected = f"key {built}, which it was built with" if built else "no --pseudonymize, as it was built"
+        found = f"key {there}" if there else f"no key in {key_file}, so a new one"
+        raise OutputError(str(out), expected, found, "Give that, --overwrite to replace it, or another --out.")
+
+
 def open_names(key_file: Path, *outputs: Path) -> tuple[PrivateNames, bool]:
     """Read the key in a file, or make one, and open the file of names beside it, `<key file>.names.json`.
 
@@ -195,5 +216,9 @@ def open_names(key_file: Path, *outputs: Path) -> tuple[PrivateNames, bool]:
     for output in outputs:
         if output.resolve() in place.parents:
             raise OutputError(str(key_file), "a key outside the output", f"{output}", "Keep it where nobody publishes.")
+    book = key_file.with_name(f"{key_file.name}.names.json")
+    if book.exists() and not os.path.lexists(key_file):
+        remedy = "Put the key back, move the names elsewhere, or name another key file."
+        raise OutputError(str(key_file), f"the key of {book}", "no file", remedy)
     key, made = read_or_make_key(key_file)
-    return PrivateNames(key, key_file.with_name(f"{key_file.name}.names.json")), made
+    return PrivateNames(key, book), made

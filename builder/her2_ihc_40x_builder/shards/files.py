@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from her2_ihc_40x import FEATURES
+
+from .codecs import UNCOMPRESSED, column_codecs, read_footer
 
 ROW_GROUP_ROWS = 8
 MAX_FILE_BYTES = 500_000_000
@@ -79,7 +82,13 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
     """
     if isinstance(source, Path) and not source.is_file():
         raise ValueError("no file")
-    file = pq.ParquetFile(source, memory_map=False, pre_buffer=not isinstance(source, Path))
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stored:
+        footer = read_footer(stored)
+    if column_codecs(footer) - {UNCOMPRESSED}:
+        raise ValueError("a compressed column")
+    alone = pa.BufferReader(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")  # it is read once
+    metadata = pq.read_metadata(alone)
+    file = pq.ParquetFile(source, metadata=metadata, memory_map=False, pre_buffer=not isinstance(source, Path))
     try:
         if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("other columns or types than every shard has")
@@ -88,9 +97,8 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
             if not 0 < group.num_rows <= ROW_GROUP_ROWS or not 0 <= group.total_byte_size <= size:
                 raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
             for column in range(group.num_columns):
-                chunk = group.column(column)
-                if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
-                    raise ValueError(f"a column {chunk.path_in_schema} that is compressed")
+                if group.column(column).has_dictionary_page:
+                    raise ValueError("a column in a dictionary")
     except BaseException:
         file.close()
         raise

@@ -108,8 +108,11 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a data set's manifest.
 
     Raises:
-        ReleaseError: there is none, or it is not one of ours, or damaged.
+        ReleaseError: there is no such folder, or no manifest, or it is not one of ours, or damaged.
     """
+    if not folder.is_dir():
+        found = "a file" if folder.is_file() else "no such folder"
+        raise ReleaseError(str(folder), "the folder of a data set", found, "Check the path.")
     path = folder / FILE_NAME
     try:
         content = json.loads(_read(path))
