@@ -29,9 +29,11 @@ def column_codecs(footer: bytes) -> set[int]:
     """
     found: set[int] = set()
     try:
-        _Footer(footer, found).read(_STRUCT, ())
+        end = _pass(footer, 0, _STRUCT, (), 0, found)
     except IndexError:
-        raise ValueError("a footer that is cut short") from None
+        end = len(footer) + 1
+    if end > len(footer):
+        raise ValueError("a footer that is cut short")
     return found
 
 
@@ -53,51 +55,55 @@ def read_footer(file: IO[bytes]) -> bytes:
     return tail[-8 - length : -8]
 
 
-class _Footer:
-    """Goes through a footer once, and adds every codec in it to `found`."""
+def _pass(data: bytes, at: int, kind: int, path: tuple[int, ...], depth: int, found: set[int]) -> int:
+    """Go over the value at `at`, adding every codec in it to `found`; returns where the next begins.
 
-    def __init__(self, data: bytes, found: set[int]) -> None:
-        self._data, self._at, self._found = data, 0, found
+    A data set has thousands of these: the value's bytes are only passed where nothing hangs on them.
+    """
+    if depth > _DEEPEST:
+        raise ValueError("a footer of too many levels")
+    if kind in (_I16, _I32, _I64):
+        number, at = _varint(data, at)
+        if path == _CODEC:
+            found.add((number >> 1) ^ -(number & 1))
+        return at
+    if kind == _BINARY:
+        size, at = _varint(data, at)
+        return at + size
+    if kind in (_I8, _DOUBLE):
+        return at + (1 if kind == _I8 else 8)
+    if kind in (_LIST, _SET):
+        head, at = data[at], at + 1
+        count, at = _varint(data, at) if head >> 4 == 15 else (head >> 4, at)
+        if head & 15 in (_TRUE, _FALSE):
+            return at + count
+        for _ in range(count):  # each takes a byte or more: the end of the footer ends this
+            at = _pass(data, at, head & 15, path, depth + 1, found)
+        return at
+    if kind == _STRUCT:
+        field = 0
+        while head := data[at]:
+            at += 1
+            if head >> 4:
+                field += head >> 4
+            else:
+                number, at = _varint(data, at)
+                field = number >> 1
+            if head & 15 not in (_TRUE, _FALSE):  # which are in the head of their field
+                at = _pass(data, at, head & 15, (*path, field), depth + 1, found)
+        return at + 1
+    raise ValueError(f"a footer with a value of type {kind}")
 
-    def read(self, kind: int, path: tuple[int, ...], depth: int = 0) -> None:
-        """Read a value; `path` are the numbers of the fields that it is in."""
-        if depth > _DEEPEST:
-            raise ValueError("a footer of too many levels")
-        if kind in (_I16, _I32, _I64):
-            number = self._varint()
-            if path == _CODEC:
-                self._found.add((number >> 1) ^ -(number & 1))
-        elif kind == _BINARY:
-            self._skip(self._varint())
-        elif kind in (_I8, _DOUBLE):
-            self._skip(1 if kind == _I8 else 8)
-        elif kind in (_LIST, _SET):
-            head = self._byte()
-            count = self._varint() if head >> 4 == 15 else head >> 4
-            for _ in range(count):  # each takes a byte or more: the end of the footer ends this
-                self.read(_I8 if head & 15 in (_TRUE, _FALSE) else head & 15, path, depth + 1)
-        elif kind == _STRUCT:
-            field = 0
-            while head := self._byte():
-                field = field + (head >> 4) if head >> 4 else self._varint() >> 1
-                self.read(head & 15, (*path, field), depth + 1)
-        elif kind not in (_TRUE, _FALSE):  # which are in the head of their field
-            raise ValueError(f"a footer with a value of type {kind}")
 
-    def _skip(self, size: int) -> None:
-        if size > len(self._data) - self._at:
-            raise IndexError
-        self._at += size
-
-    def _byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
-
-    def _varint(self) -> int:
-        number = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            number |= (byte & 127) << shift
-            if byte < 128:
-                return number
-        raise ValueError("a footer with a number of more than 64 bits")
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number at `at`, and where what is behind it begins."""
+    number = data[at]
+    if number < 128:
+        return number, at + 1
+    number &= 127
+    for shift in range(7, 70, 7):
+        at += 1
+        number |= (data[at] & 127) << shift
+        if data[at] < 128:
+            return number, at + 1
+    raise ValueError("a footer with a number of more than 64 bits")
