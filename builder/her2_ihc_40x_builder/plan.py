@@ -196,6 +196,7 @@ def _plan_slide(
     return SlidePlan(
         slide_id=head.slide_id,
         path=head.path,
+        files=head.files,
         content_key=head.content_key,
         size=head.size,
         mpp=head.scale.mpp,

@@ -63,7 +63,7 @@ def survey_slides(
     tasks = []
     for slide in slides:
         try:
-            mark = fingerprint(slide.path)
+            mark = fingerprint(*slide.files)
         except SlideError as error:
             found[slide.slide_id] = error
             continue
@@ -134,12 +134,19 @@ def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: floa
     return np.asarray(canvas, dtype=np.bool_)
 
 
-def fingerprint(path: Path) -> str:
-    """A digest of a file's size, ends and 64 samples between: it tells another scan or export, without reading all.
+def fingerprint(*files: Path) -> str:
+    """A digest of files' sizes, ends and 64 samples between: it tells another scan or export, without reading all.
+
+    Names and order do not count.
 
     Raises:
-        SlideError: it cannot be read.
+        SlideError: one cannot be read.
     """
+    marks = sorted(map(_fingerprint, files))
+    return marks[0] if len(marks) == 1 else hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def _fingerprint(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         size = path.stat().st_size

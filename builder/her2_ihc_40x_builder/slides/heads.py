@@ -67,7 +67,8 @@ class SlideHead:
 
     Args:
         slide_id: its name.
-        path: the file.
+        path: the file to open.
+        files: what it is in, `path` among them.
         content_key: what it is whatever its name.
         size: pixels of level 0.
         scale: micrometres a pixel, and whether it is resampled.
@@ -78,6 +79,7 @@ class SlideHead:
 
     slide_id: str
     path: Path
+    files: tuple[Path, ...]
     content_key: str
     size: Size
     scale: Scale
@@ -133,7 +135,7 @@ def _below(path: str, folder: Path) -> str:
 def _head(
     file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters: BuildParameters, held: HeldSlides
 ) -> SlideHead:
-    folder = folder_label(file.path, inputs.slides, inputs.label_map)
+    folder = folder_label(file.place, inputs.slides, inputs.label_map)
     score = agree(f"slide {file.slide_id}", "label", [folder, labels.label])
     if score is None:
         raise LabelError(
@@ -151,4 +153,6 @@ def _head(
             resample=parameters.resample,
         )
         case_id = None if labels.case_id is None else labels.case_id.value
-        return SlideHead(file.slide_id, file.path, slide.content_key, slide.size, scale, score, case_id, held)
+        return SlideHead(
+            file.slide_id, file.path, file.files, slide.content_key, slide.size, scale, score, case_id, held
+        )

@@ -79,6 +79,11 @@ def parse_label(text: str, source: str, label_map: Mapping[str, str] | None = No
     return label
 
 
+def spells_class(text: str) -> bool:
+    """Whether a text spells a class, as `parse_label` reads it."""
+    return _class_of(text, None) is not None
+
+
 def _class_of(text: str, label_map: Mapping[str, str] | None) -> str | None:
     spelled = _fold(text)
     for other, label in (label_map or {}).items():
@@ -122,7 +127,7 @@ def folder_label(slide: Path, root: Path, label_map: Mapping[str, str] | None = 
     "2". What is above it says nothing.
 
     Args:
-        slide: the slide's file, under `root`.
+        slide: the slide's file, or the folder that it has for itself, under `root`.
         root: the folder that was given.
         label_map: as for `parse_label`.
 
