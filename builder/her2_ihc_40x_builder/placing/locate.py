@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..errors import Her2Error, RegionError, SlideError
@@ -22,9 +22,20 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 
-def locate(
-    requests: Sequence[Request], slides: Mapping[str, SlideLike], workers: Processes | None = None
-) -> list[Place | Her2Error]:
+@dataclass(frozen=True)
+class Located:
+    """What became of crops.
+
+    Attributes:
+        found: for each request its place, with the correlation at level 0, or the error that stops its slide.
+        unseen: slides that no crop of another slide was compared with, and why: each may hold a crop a second time.
+    """
+
+    found: tuple[Place | Her2Error, ...]
+    unseen: Mapping[str, str] = field(default_factory=dict)
+
+
+def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike], workers: Processes | None = None) -> Located:
     """Place each crop in its slide, or say why it cannot be.
 
     Args:
@@ -32,13 +43,12 @@ def locate(
         slides: every slide of the build by id, among them those of the requests.
         workers: that search; `load` and slides must be picklable then. None searches here.
 
-    Returns:
-        For each request its place, with the correlation at level 0, or the error that stops its slide. A slide whose
-        pixels cannot be read stops its own crops alone; the others are not compared with it.
+    A slide whose pixels cannot be read, or at which the process is killed, stops its own crops alone; the others are
+    not compared with it.
     """
     sightings = _look_at_home(requests, slides, workers)
-    others = _look_elsewhere(requests, sightings, slides, workers)
-    return _judge(requests, sightings, others, slides, workers)
+    others, unseen = _look_elsewhere(requests, sightings, slides, workers)
+    return Located(tuple(_judge(requests, sightings, others, slides, workers)), unseen)
 
 
 # --- Home ------------------------------------------------------------------------------------------------------------
@@ -98,13 +108,21 @@ class _ElsewhereTask:
     queries: tuple[_Query, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Glance:
+    """Crops' best places in a slide, each with the crop's index; or why it was not seen."""
+
+    places: tuple[tuple[int, Place], ...] = ()
+    unseen: str = ""
+
+
 def _look_elsewhere(
     requests: Sequence[Request],
     sightings: Sequence[Sighting],
     slides: Mapping[str, SlideLike],
     workers: Processes | None,
-) -> list[tuple[Place, ...]]:
-    """The best places of each crop in the slides that it is not named after, best first."""
+) -> tuple[list[tuple[Place, ...]], dict[str, str]]:
+    """The best places of each crop in the slides that it is not named after, best first; slides that were not seen."""
     queries = [
         (request.slide_id, _Query(index, one.thumb, scales_of(one, one.thumb, request.extent)))
         for index, (request, one) in enumerate(zip(requests, sightings, strict=True))
@@ -115,27 +133,32 @@ def _look_elsewhere(
     ]
     tasks = [task for task in tasks if task.queries]
     found: dict[int, list[Place]] = defaultdict(list)
-    for places in _run(_glance, tasks, "Comparing crops", workers, _glance_killed):
-        for index, place in places:
+    unseen = {}
+    for task, glance in zip(tasks, _run(_glance, tasks, "Comparing crops", workers, _glance_killed), strict=True):
+        for index, place in glance.places:
             found[index].append(place)
-    return [tuple(sorted(found[index], reverse=True)) for index in range(len(requests))]
+        if glance.unseen:
+            unseen[task.slide.slide_id] = glance.unseen
+    return [tuple(sorted(found[index], reverse=True)) for index in range(len(requests))], unseen
 
 
-def _glance(task: _ElsewhereTask) -> list[tuple[int, Place]]:
+def _glance(task: _ElsewhereTask) -> _Glance:
     overviews = Overviews(task.slide)
     try:
-        return [
-            (query.index, place)
-            for query in task.queries
-            for scale in query.scales
-            for place in elsewhere(query.thumb, scale, overviews)
-        ]
-    except SlideError:
-        return []  # it stops its own crops alone
+        return _Glance(
+            tuple(
+                (query.index, place)
+                for query in task.queries
+                for scale in query.scales
+                for place in elsewhere(query.thumb, scale, overviews)
+            )
+        )
+    except SlideError as error:
+        return _Glance(unseen=str(error))
 
 
-def _glance_killed(task: _ElsewhereTask) -> list[tuple[int, Place]]:
-    return []  # as above
+def _glance_killed(task: _ElsewhereTask) -> _Glance:
+    return _Glance(unseen="a process was killed at it, or found no memory: run it again, with fewer --workers")
 
 
 # --- Verdicts --------------------------------------------------------------------------------------------------------

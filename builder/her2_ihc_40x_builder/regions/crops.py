@@ -62,7 +62,10 @@ def place(
         Request(shown(crop.path), crop.slide_id, partial(images.crop, crop.path), _extent(annotation))
         for crop, annotation in zip(crops, same, strict=True)
     ]
-    for crop, annotation, found in zip(crops, same, locate(requests, slides, workers), strict=True):
+    located = locate(requests, slides, workers)
+    for slide_id, reason in located.unseen.items():
+        reading.report("crops not compared with slide", slide_id, reason)
+    for crop, annotation, found in zip(crops, same, located.found, strict=True):
         if isinstance(found, Place):
             reading.drawn.append(_drawn(crop, found))
         elif annotation is not None and isinstance(found, UnfitCropError):

@@ -23,6 +23,7 @@ Kind = Literal[
     "shape repaired",
     "shape subtracted",
     "class not named",
+    "crops not compared with slide",
     "ignored",
 ]
 
