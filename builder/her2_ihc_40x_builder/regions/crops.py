@@ -11,15 +11,16 @@ import shapely
 from shapely.affinity import scale as scaled
 from shapely.affinity import translate
 
+from ..errors import RegionError
 from ..geometry import Size
-from ..parallel import Processes
+from ..parallel import Processes, run_tasks
 from ..placing.fit import UnfitCropError
 from ..placing.locate import locate
 from ..placing.search import Place, SlideLike
 from ..placing.sighting import Request
 from . import images
 from .classes import score_of
-from .model import Drawn, Reading
+from .model import Area, Drawn, Reading
 from .names import shown
 from .polygons import of_mask
 
@@ -63,11 +64,17 @@ def place(
         for crop, annotation in zip(crops, same, strict=True)
     ]
     located = locate(requests, slides, workers)
+    placed = [crop for crop, found in zip(crops, located.found, strict=True) if isinstance(found, Place)]
+    outlines = _outlines(placed, workers)
     for slide_id, reason in located.unseen.items():
         reading.report("crops not compared with slide", slide_id, reason)
     for crop, annotation, found in zip(crops, same, located.found, strict=True):
         if isinstance(found, Place):
-            reading.drawn.append(_drawn(crop, found))
+            outline = outlines[crop.path]
+            if isinstance(outline, RegionError):
+                reading.stop(crop.slide_id, outline)
+            else:
+                reading.drawn.append(_drawn(crop, found, outline))
         elif annotation is not None and isinstance(found, UnfitCropError):
             detail = f"the crop does not check its annotation: {found.expected} needed, {found.found} found"
             reading.report("ignored", shown(crop.path), detail)
@@ -85,10 +92,31 @@ def _extent(annotation: Drawn | None) -> Size | None:
     return Size(max(1, round(right - left)), max(1, round(bottom - top)))
 
 
-def _drawn(crop: CropFile, found: Place) -> Drawn:
-    size, mode = images.header(crop.path)
-    mask = images.crop(crop.path).mask if mode == "RGBA" else None
-    outline = None if mask is None else of_mask(mask, shown(crop.path))
+def _outlines(crops: Sequence[CropFile], workers: Processes | None) -> dict[Path, Area | RegionError | None]:
+    """The outline of each crop, in its own pixels, as its alpha says; None where that is its box, or why it is none."""
+    paths = [crop.path for crop in crops]
+    if workers is None:
+        return {path: _outline(path) for path in paths}
+    found = run_tasks(_outline, paths, workers=workers, label="Outlining crops", unit="crop", killed=_outline_killed)
+    return dict(zip(paths, found, strict=True))
+
+
+def _outline(path: Path) -> Area | RegionError | None:
+    try:
+        _, mode = images.header(path)
+        mask = images.crop(path).mask if mode == "RGBA" else None
+        return None if mask is None else of_mask(mask, shown(path))
+    except RegionError as error:
+        return error
+
+
+def _outline_killed(path: Path) -> RegionError:
+    found, remedy = "a process that was killed at it", "Give fewer --workers if memory is short, or an annotation."
+    return RegionError(shown(path), "a crop whose outline can be read", found, remedy)
+
+
+def _drawn(crop: CropFile, found: Place, outline: Area | None) -> Drawn:
+    size, _ = images.header(crop.path)
     rank = 2 if outline is None else 1
     shape = outline or shapely.box(0, 0, size.width, size.height)
     shape = translate(scaled(shape, found.scale, found.scale, origin=(0, 0)), found.x, found.y)
