@@ -17,7 +17,7 @@ from PIL import Image
 
 from drawn_slides import CLI, PATCH, Cohort, boxes
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.patches.survey import fingerprint
+from her2_ihc_40x_builder.slides.fingerprint import fingerprint
 from her2_ihc_40x_builder.slides.slide import open_slide
 from planted_names import found_in, texts_in
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,12 @@ from ..parallel import Processes, run_tasks
 from ..parameters import digest_of
 from ..regions import Area
 from ..slide_plan import SlidePlan
+from ..slides.fingerprint import fingerprint
 from ..slides.slide import open_slide
 from .white import COARSEST, FINEST, White, estimate_white
 
 #: The longer side of an overview in pixels, where the downsample that white points need allows it.
 _OVERVIEW = 2048
-_SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -132,30 +130,3 @@ def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: floa
             for fill, ring in ((1, part.exterior), *((0, hole) for hole in part.interiors)):
                 draw.polygon([(x / downsample, y / downsample) for x, y in ring.coords], fill=fill)
     return np.asarray(canvas, dtype=np.bool_)
-
-
-def fingerprint(*files: Path) -> str:
-    """A digest of files' sizes, ends and 64 samples between: it tells another scan or export, without reading all.
-
-    Names and order do not count.
-
-    Raises:
-        SlideError: one cannot be read.
-    """
-    marks = sorted(map(_fingerprint, files))
-    return marks[0] if len(marks) == 1 else hashlib.sha256("".join(marks).encode()).hexdigest()
-
-
-def _fingerprint(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        size = path.stat().st_size
-        digest.update(str(size).encode())
-        with path.open("rb") as file:
-            for sample in range(_SAMPLES):
-                file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
-    except OSError as error:
-        found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
-        raise SlideError(str(path), "a readable file", found, remedy) from error
-    return digest.hexdigest()
