@@ -11,7 +11,7 @@ from .geometry import Box
 from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
 from .privacy.pseudonyms import Key
-from .regions import Region, RegionOptions, RegionSet, read_regions
+from .regions import KeptPlacements, Region, RegionOptions, RegionSet, read_regions
 from .slide_plan import BuildPlan, PlannedPatch, SlidePlan, patch_id
 from .slides.files import find_slides
 from .slides.heads import HeldSlides, SlideHead, read_heads
@@ -57,7 +57,9 @@ def plan_build(
     listing = find_slides(inputs.slides)
     with HeldSlides() as held:
         found = read_heads(listing, table, inputs, parameters, held)
-        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y), workers)
+        options = RegionOptions(inputs.rules, inputs.invert_y)
+        earlier = KeptPlacements({head.slide_id: head.files for head in found.heads})
+        regions = read_regions(inputs.regions, found.heads, options, workers, earlier)
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])

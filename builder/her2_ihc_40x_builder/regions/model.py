@@ -24,6 +24,7 @@ Kind = Literal[
     "shape subtracted",
     "class not named",
     "crops not compared with slide",
+    "places of crops not kept",
     "ignored",
 ]
 

@@ -1,4 +1,4 @@
-"""Which scan or export a slide is, by its files, without reading all of them."""
+"""Which scan or export a slide is, by its files: without reading all of them, or surely."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def fingerprint(*files: Path) -> str:
     """
     marks = sorted(map(_fingerprint, files))
     return marks[0] if len(marks) == 1 else hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _fingerprint(path: Path) -> str:
