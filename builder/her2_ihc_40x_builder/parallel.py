@@ -25,6 +25,9 @@ _PRELOADED = ("her2_ihc_40x_builder.patches.unit", "her2_ihc_40x_builder.placing
 #: Bytes of a temporary folder's path in which a socket still has a path that macOS (104 bytes) and Linux (108) take.
 _DEEPEST = 70
 
+#: What starting a process may raise: no more of them allowed, no memory, or the server of forks is gone.
+_NO_START = (OSError, EOFError)
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -64,9 +67,13 @@ class Processes:
 
         def call(task: Task) -> Result:
             process = self._process()
-            future = process.submit(function, task)
+            try:
+                future = process.submit(function, task)
+            except _NO_START as error:
+                raise _no_worker(error) from error
             if isinstance(future.exception(), BrokenProcessPool):
                 process.shutdown()
+                self._check_start(function)
             else:
                 self._idle.put(process)
             return future.result()
@@ -77,7 +84,30 @@ class Processes:
         try:
             return self._idle.get_nowait()
         except Empty:
-            return ProcessPoolExecutor(1, mp_context=_context(), initializer=_end_with_parent)
+            return _new_process()
+
+    def _check_start(self, function: Callable[[Task], Result]) -> None:
+        """Refuse to blame a task where no process can begin one."""
+        process = _new_process()
+        try:
+            process.submit(_begin, function).result()
+        except (*_NO_START, BrokenProcessPool) as error:
+            raise _no_worker(error) from error
+        self._idle.put(process)
+
+
+def _new_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=_context(), initializer=_end_with_parent)
+
+
+def _begin(function: Callable[[Task], Result]) -> None:
+    """Run in a worker: to be here it started, and imported the function."""
+
+
+def _no_worker(error: BaseException) -> OutputError:
+    found = str(error) or type(error).__name__
+    remedy = "See what is written above; else free memory, raise the limit on processes, or mend the installation."
+    return OutputError("workers", "processes that start and import", found, remedy)
 
 
 def run_tasks(
@@ -109,7 +139,7 @@ def run_tasks(
 
     Raises:
         Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside or found no memory, and there is no `killed`.
+        OutputError: no worker can start; or one was killed from outside or found no memory, and there is no `killed`.
     """
     with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
         results: dict[int, Result] = {}
