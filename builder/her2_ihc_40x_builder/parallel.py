@@ -114,7 +114,7 @@ def run_tasks(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     *,
-    workers: int | Processes,
+    workers: int | Processes | None,
     label: str,
     unit: str,
     weight: Callable[[Task], int] = lambda task: 1,
@@ -127,7 +127,8 @@ def run_tasks(
     Args:
         function: at the top level of a module, so that a worker can import it.
         tasks: picklable.
-        workers: how many processes, or those to use. Without `killed` one process, or one task, is none: it runs here.
+        workers: how many processes, or those to use; None runs all here. Without `killed` one process, or one task, is
+            none: it runs here.
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
@@ -149,8 +150,8 @@ def run_tasks(
             bar.update(weight(tasks[position]))
             done(tasks[position], result)
 
-        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
-        if killed is None and min(processes.count, len(tasks)) <= 1:
+        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers or 1))
+        if workers is None or (killed is None and min(processes.count, len(tasks)) <= 1):
             for position, task in enumerate(tasks):
                 try:
                     finish(position, function(task))

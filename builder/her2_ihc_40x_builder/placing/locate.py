@@ -8,18 +8,14 @@ pictures. *Rivals*: places there that look as good are looked at at level 0.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from ..errors import Her2Error, RegionError, SlideError
 from ..parallel import Processes, run_tasks
 from .search import Overviews, Place, SlideLike, Thumb, elsewhere
 from .sighting import LEAD, Request, Sighting, scales_of, sight
 from .verdict import Case, decide, killed_at
-
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,8 @@ def _look_at_home(
     names = [name for name in sorted(own) if name in slides]
     tasks = [_HomeTask(slides[name], tuple(requests[index] for index in own[name])) for name in names]
     sightings = [Sighting(error=_no_slide(request)) for request in requests]
-    for name, seen in zip(names, _run(_sight, tasks, "Placing crops", workers, _home_killed), strict=True):
+    looks = run_tasks(_sight, tasks, workers=workers, label="Placing crops", unit="slide", killed=_home_killed)
+    for name, seen in zip(names, looks, strict=True):
         for index, sighting in zip(own[name], seen, strict=True):
             sightings[index] = sighting
     return sightings
@@ -134,7 +131,8 @@ def _look_elsewhere(
     tasks = [task for task in tasks if task.queries]
     found: dict[int, list[Place]] = defaultdict(list)
     unseen = {}
-    for task, glance in zip(tasks, _run(_glance, tasks, "Comparing crops", workers, _glance_killed), strict=True):
+    glances = run_tasks(_glance, tasks, workers=workers, label="Comparing crops", unit="slide", killed=_glance_killed)
+    for task, glance in zip(tasks, glances, strict=True):
         for index, place in glance.places:
             found[index].append(place)
         if glance.unseen:
@@ -183,22 +181,7 @@ def _judge(
             kept = close if one.proven else found[:3]
             theirs = {place.slide_id: slides[place.slide_id] for place in kept}
             cases[index] = Case(request, one, kept, slides[request.slide_id], theirs)
-    decided = _run(decide, list(cases.values()), "Looking closer", workers, killed_at)
+    in_question = list(cases.values())
+    decided = run_tasks(decide, in_question, workers=workers, label="Looking closer", unit="crop", killed=killed_at)
     verdicts.update(zip(cases, decided, strict=True))
     return [verdicts[index] for index in range(len(requests))]
-
-
-# --- Workers ---------------------------------------------------------------------------------------------------------
-
-
-def _run(
-    function: Callable[[_Task], _Result],
-    tasks: Sequence[_Task],
-    label: str,
-    workers: Processes | None,
-    killed: Callable[[_Task], _Result],
-) -> list[_Result]:
-    """Results in the order of the tasks; without workers they run here."""
-    if workers is None:
-        return [function(task) for task in tasks]
-    return run_tasks(function, tasks, workers=workers, label=label, unit="slide", killed=killed)

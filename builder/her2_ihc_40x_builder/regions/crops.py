@@ -99,7 +99,7 @@ def _placements(
     """Placements of crops, or why there is none: those that are kept, the others found and kept."""
     keys: Sequence[str | None] = [None] * len(sought)
     if kept and sought:
-        keys = run_tasks(kept.key, sought, workers=workers or 1, label="Known crops", unit="crop", threads=True)
+        keys = run_tasks(kept.key, sought, workers=workers, label="Known crops", unit="crop", threads=True)
     placements: dict[int, Placement | Her2Error] = {
         index: placement
         for index, (one, key) in enumerate(zip(sought, keys, strict=True))
@@ -122,12 +122,9 @@ def _find(
     requests = [Request(shown(one.crop), one.slide_id, partial(images.crop, one.crop), one.extent) for one in sought]
     located = locate(requests, slides, workers)
     placed = [(one.crop, place) for one, place in zip(sought, located.found, strict=True) if isinstance(place, Place)]
-    if workers is None:
-        outlined = [_outlined(one) for one in placed]
-    else:
-        outlined = run_tasks(
-            _outlined, placed, workers=workers, label="Outlining crops", unit="crop", killed=_outline_killed
-        )
+    outlined = run_tasks(
+        _outlined, placed, workers=workers, label="Outlining crops", unit="crop", killed=_outline_killed
+    )
     ready = iter(outlined)
     return [next(ready) if isinstance(one, Place) else one for one in located.found], located.unseen
 
