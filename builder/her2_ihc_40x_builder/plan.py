@@ -42,7 +42,7 @@ def plan_build(
     Args:
         inputs: where to read.
         parameters: how patches are made.
-        workers: that place crops; None places them here.
+        workers: that open slides and place crops; None does it here.
         key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
@@ -54,9 +54,9 @@ def plan_build(
     table = read_labels(inputs.labels, inputs.label_map) if inputs.labels else LabelTable({})
     given = read_splits(inputs.splits) if inputs.splits else GivenSides({}, {})
     kept = previous_sides(inputs.previous, key) if inputs.previous else None
-    listing = find_slides(inputs.slides)
+    listing = find_slides(inputs.slides, workers)
     with HeldSlides() as held:
-        found = read_heads(listing, table, inputs, parameters, held)
+        found = read_heads(listing, table, inputs, parameters, held, workers)
         options = RegionOptions(inputs.rules, inputs.invert_y)
         earlier = KeptPlacements({head.slide_id: head.files for head in found.heads})
         regions = read_regions(inputs.regions, found.heads, options, workers, earlier)

@@ -17,7 +17,7 @@ from ..parameters import digest_of
 from ..regions import Area
 from ..slide_plan import SlidePlan
 from ..slides.fingerprint import fingerprint
-from ..slides.slide import open_slide
+from ..slides.slide import killed_by, open_slide
 from .white import COARSEST, FINEST, White, estimate_white
 
 #: The longer side of an overview in pixels, where the downsample that white points need allows it.
@@ -100,14 +100,7 @@ def _survey(task: _Task) -> Survey | Her2Error:
 
 
 def _killed(task: _Task) -> Her2Error:
-    return killed_by(task.slide)
-
-
-def killed_by(slide: SlidePlan) -> SlideError:
-    """The error for a slide at which the process that reads it is killed."""
-    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
-    remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
-    return SlideError(str(slide.path), expected, found, remedy)
+    return killed_by(task.slide.path)
 
 
 def _from_entry(entry: Mapping[str, Any], mark: str, inputs: str) -> Survey | None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import openslide
 
 from ..errors import SlideError
+from ..parallel import Processes, run_tasks
 from ..places import shown, why_not_a_file
 from .series import SERIES_SUFFIX, find_series
+from .slide import killed_by
 
 #: What may be a slide by its name.
 SLIDE_SUFFIXES = frozenset(
@@ -54,7 +56,7 @@ class SlideListing:
     refused: tuple[SlideError, ...]
 
 
-def find_slides(root: Path) -> SlideListing:
+def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
     """List the slides under a folder, whatever order the file system gives.
 
     A file counts by its suffix (`SLIDE_SUFFIXES`) and by OpenSlide's own detection, which reads only its head; the
@@ -63,6 +65,7 @@ def find_slides(root: Path) -> SlideListing:
 
     Args:
         root: the folder.
+        workers: that look into files; None looks here.
 
     Raises:
         SlideError: no such folder, or two slides of one id.
@@ -72,14 +75,18 @@ def find_slides(root: Path) -> SlideListing:
     refused: list[SlideError] = []
     found: list[SlideFile] = []
     of_series: list[Path] = []
-    for path in _candidates(root):
-        if problem := _problem(root, path):
+    candidates = [(path, _problem(root, path)) for path in _candidates(root)]
+    fit = [path for path, problem in candidates if problem is None]
+    unknown = run_tasks(_unknown, fit, workers=workers, label="Slides' formats", unit="file", killed=killed_by)
+    problems = {**dict(candidates), **dict(zip(fit, unknown, strict=True))}
+    for path, _ in candidates:
+        if problem := problems[path]:
             refused.append(problem)
         elif path.suffix.lower() == SERIES_SUFFIX:
             of_series.append(path)
         else:
             found.append(SlideFile(path.stem, path, (path,)))
-    for series in find_series(of_series, root):
+    for series in find_series(of_series, root, workers):
         if isinstance(series, SlideError):
             refused.append(series)
         elif problem := _unfit_name(series.place):
@@ -122,11 +129,13 @@ def _problem(root: Path, path: Path) -> SlideError | None:
     name = shown(path)
     if reason := why_not_a_file(path, root):
         return SlideError(name, "a slide's file inside the folder", reason, "Copy the slide in, or remove the entry.")
-    if problem := _unfit_name(path):
-        return problem
+    return _unfit_name(path)
+
+
+def _unknown(path: Path) -> SlideError | None:
     if openslide.OpenSlide.detect_format(path) is None:
         return SlideError(
-            name,
+            shown(path),
             "a slide that OpenSlide knows",
             "an unknown or damaged file",
             "Copy it again from the scanner; if it is no slide, move it elsewhere.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,10 @@ from pathlib import Path
 import openslide
 
 from ..errors import SlideError
+from ..parallel import Processes, run_tasks
 from ..places import shown, why_not_a_file
 from .labels import spells_class
+from .slide import killed_by
 
 SERIES_SUFFIX = ".dcm"
 
@@ -29,7 +31,7 @@ class Series:
     files: tuple[Path, ...]
 
 
-def find_series(files: Iterable[Path], root: Path) -> list[Series | SlideError]:
+def find_series(files: Iterable[Path], root: Path, workers: Processes | None = None) -> list[Series | SlideError]:
     """Group the DICOM slides' files below a folder, or say which cannot be taken, and why.
 
     A series of one file goes by that file's name, one of several by its folder's: their names are numbers or UIDs.
@@ -37,27 +39,25 @@ def find_series(files: Iterable[Path], root: Path) -> list[Series | SlideError]:
     Args:
         files: each a slide's for OpenSlide.
         root: the folder that was given.
+        workers: that open files; None opens them here.
     """
-    by_folder: dict[Path, list[Path]] = defaultdict(list)
-    for file in sorted(files):
-        by_folder[file.parent].append(file)
-    return [found for folder in sorted(by_folder) for found in _of_folder(folder, by_folder[folder], root)]
-
-
-def _of_folder(folder: Path, files: list[Path], root: Path) -> list[Series | SlideError]:
-    if unsafe := _unsafe_neighbour(folder, root):
-        return [SlideError(shown(file), "a folder of plain files", unsafe, "Move the entry away.") for file in files]
-    by_key: dict[str, list[Path]] = defaultdict(list)
-    refused: list[SlideError] = []
-    for file in files:
-        try:
-            by_key[_key(file)].append(file)
-        except openslide.OpenSlideError as error:
-            expected, remedy = "a DICOM slide that OpenSlide can open", "Export its series again, or leave it out."
-            refused.append(SlideError(shown(file), expected, str(error), remedy))
-    several = sum(len(members) > 1 for members in by_key.values())
-    found = [_named(folder, members, root, several) for members in by_key.values()]
-    return [*refused, *found]
+    ordered = sorted(files)
+    unsafe = {folder: _unsafe_neighbour(folder, root) for folder in sorted({file.parent for file in ordered})}
+    found: list[Series | SlideError] = [
+        SlideError(shown(file), "a folder of plain files", reason, "Move the entry away.")
+        for file in ordered
+        if (reason := unsafe[file.parent])
+    ]
+    safe = [file for file in ordered if not unsafe[file.parent]]
+    keys = run_tasks(_key, safe, workers=workers, label="DICOM series", unit="file", killed=killed_by)
+    series: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for file, key in zip(safe, keys, strict=True):
+        if isinstance(key, SlideError):
+            found.append(key)
+        else:
+            series[file.parent, key].append(file)
+    several = Counter(folder for (folder, _), members in series.items() if len(members) > 1)
+    return found + [_named(folder, members, root, several[folder]) for (folder, _), members in series.items()]
 
 
 def _named(folder: Path, files: list[Path], root: Path, several: int) -> Series | SlideError:
@@ -79,7 +79,11 @@ def _unsafe_neighbour(folder: Path, root: Path) -> str | None:
     return None
 
 
-def _key(file: Path) -> str:
+def _key(file: Path) -> str | SlideError:
     """What files of one series have in common: OpenSlide hashes the series' UID and nothing else."""
-    with openslide.OpenSlide(file) as slide:
-        return str(slide.properties[openslide.PROPERTY_NAME_QUICKHASH1])
+    try:
+        with openslide.OpenSlide(file) as slide:
+            return str(slide.properties[openslide.PROPERTY_NAME_QUICKHASH1])
+    except openslide.OpenSlideError as error:
+        expected, remedy = "a DICOM slide that OpenSlide can open", "Export its series again, or leave it out."
+        return SlideError(shown(file), expected, str(error), remedy)

@@ -229,6 +229,13 @@ def _unreadable(path: Path, found: str) -> SlideError:
     )
 
 
+def killed_by(path: Path) -> SlideError:
+    """The error for a slide at which the process that reads it is killed."""
+    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
+    remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
+    return SlideError(str(path), expected, found, remedy)
+
+
 def _positive(text: str | None) -> float | None:
     """Parse a number above zero that can be one, else None: scanners write 0, nan and words where they do not know."""
     try:
