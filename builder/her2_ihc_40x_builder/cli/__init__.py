@@ -13,7 +13,7 @@ import datasets
 
 from her2_ihc_40x import Her2Error, __version__
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, OptionError
 from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
 
 _COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(parsed)
     except Her2Error as error:
         print(f"her2-ihc-40x: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, OptionError) else 1
     except BrokenPipeError:
         # Whoever read the output is gone; Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from her2_ihc_40x import CLASSES
 
-from ..errors import LabelError
+from ..errors import LabelError, OptionError
 from ..tables import Row, read_table
 
 #: A class with what people put in front of it.
@@ -103,7 +103,7 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
     """Read `--label-map` items, "spelling=class".
 
     Raises:
-        LabelError: no "=", no spelling, a class that is none of the four as written, or one spelling for two classes.
+        OptionError: no "=", no spelling, a class that is none of the four as written, or one spelling for two classes.
     """
     mapping: dict[str, str] = {}
     for item in items:
@@ -112,10 +112,10 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
         spelling, label = _fold(spelling), label.strip()
         if not equals or not spelling or label not in CLASSES:
             expected = f'"spelling=class" with a class of {", ".join(CLASSES)}'
-            raise LabelError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
+            raise OptionError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
         if mapping.setdefault(spelling, label) != label:
             found = f"{mapping[spelling]} and {label}"
-            raise LabelError(f"--label-map {spelling}", "one class", found, "Keep one of them.")
+            raise OptionError(f"--label-map {spelling}", "one class", found, "Keep one of them.")
     return mapping
 
 
