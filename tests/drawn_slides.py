@@ -78,7 +78,7 @@ def draw_one(path: Path, score: str, seed: int, how: SlideFormat | None = None) 
 
 def boxes() -> tuple[Box, ...]:
     """The regions, which are the same on every slide."""
-    return (Box(324, 324, 408, 552), Box(480, 756, 180, 240))
+    return (Box(324, 324, 408, 552), Box(444, 756, 180, 240))
 
 
 def write_qupath(path: Path, regions: tuple[Box, ...], class_name: str | None = None) -> None:

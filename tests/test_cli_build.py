@@ -46,6 +46,32 @@ def test_two_workers_and_another_hash_seed_give_the_same_bytes_and_a_report_besi
     assert sum(line.startswith("hue filter, ") for line in lines) == 3
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--intensity", "reinhard"], "--accept-stain-loss"),
+        (["--intensity", "macenko", "--accept-stain-loss"], "--stain-reference"),
+        (["--patch-size", "1"], "from 16 to 8192"),
+        (["--quality", "101", "--image-format", "jpeg"], "from 1 to 100"),
+        (["--label-map", "weak"], "spelling=class"),
+        (["--label-map", "weak=4+"], "spelling=class"),
+    ],
+)
+@pytest.mark.parametrize("command_name", ["plan", "build"])
+def test_options_that_cannot_be_meant_are_exit_code_two(
+    cohort: Cohort,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    wrong: list[str],
+    said: str,
+    command_name: str,
+) -> None:
+    run = [str(cohort.slides), "--regions", str(cohort.regions), "--out", str(tmp_path / "out"), *wrong]
+    assert main([command_name, *run]) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_quarantine_is_exit_code_three_in_plan_and_build(
     own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -87,6 +88,24 @@ def test_a_killed_worker_is_reported() -> None:
 def test_a_thread_that_finds_no_memory_is_reported(workers: int) -> None:
     with pytest.raises(OutputError, match=r"no memory.*--workers"):
         run_tasks(find_no_memory_at_three, range(9), workers=workers, label="Packing", unit="", threads=True)
+
+
+LAME = """
+import multiprocessing
+if multiprocessing.parent_process():
+    raise ImportError("libGL.so.1: no such file")
+
+def work(number):
+    return number
+"""
+
+
+def test_workers_that_cannot_start_are_not_blamed_on_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lame.py").write_text(LAME)
+    monkeypatch.syspath_prepend(tmp_path)
+    work = importlib.import_module("lame").work
+    with pytest.raises(OutputError, match="processes that start and import"):
+        run_tasks(work, [1, 2], workers=2, label="", unit="", killed=lambda number: "blamed")
 
 
 ORPHANS = """

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +159,40 @@ def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: py
     found = plan(own_cohort)
     assert set(found.quarantined) == set("ABCD")
     assert all("Permission denied" in str(error) for error in found.quarantined.values())
+
+
+KILLER = """
+import os, signal
+import openslide
+from her2_ihc_40x_builder.slides import heads
+detect, open_slide = openslide.OpenSlide.detect_format, heads.open_slide
+def die_at(name, path):
+    if path.stem == name:
+        os.kill(os.getpid(), signal.SIGSEGV)
+def dying_detect(path):
+    die_at("B", path)
+    return detect(path)
+def dying_open(path):
+    die_at("C", path)
+    return open_slide(path)
+openslide.OpenSlide.detect_format, heads.open_slide = dying_detect, dying_open
+if __name__ == "__main__":
+    import sys
+    from her2_ihc_40x_builder.cli import main
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_slide_that_brings_openslide_down_is_in_quarantine_by_name(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "killer.py").write_text(KILLER)
+    arguments = ["plan", str(cohort.slides), "--regions", str(cohort.regions), "--patch-size", str(PATCH)]
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "killer.py"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    assert re.search(r"^quarantine 1\+/B\.svs: .*killed at it", done.stdout, re.M)
+    assert re.search(r"^quarantine C: .*killed at it", done.stdout, re.M)
+    assert re.search(r"^A .*^D ", done.stdout, re.M | re.S)
 
 
 def test_few_slides_are_held_open(cohort: Cohort) -> None:

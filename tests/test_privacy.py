@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import signal
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import openslide
-import pyarrow.parquet as pq
 import pytest
 import tifffile
 from PIL import Image
 
 from drawn_slides import CLI, PATCH, Cohort, boxes
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.patches.survey import fingerprint
+from her2_ihc_40x_builder.slides.fingerprint import fingerprint
 from her2_ihc_40x_builder.slides.slide import open_slide
+from planted_names import found_in, texts_in
 
 #: slide -> the name that a hospital gave it. Each comes with its regions in another form.
 NAMES = {"A": "S21-77001_Virtanen", "B": "21-H-0077002", "C": "131052-308T", "D": "Korhonen_Aino"}
@@ -52,8 +50,6 @@ TEXTS = {
     "project name": "Oulu-2021-biobank",
 }
 UUID, ANNOTATION, CROP = "6423a977-ffff-48db-affc-cd1163770061", "7700611", "lesion-of-Aino"
-#: What stands for a hash is its beginning, as it is in a shard's name.
-HEX = re.compile("[0-9a-f]{8}")
 MAGENTA = (255, 0, 255)
 
 
@@ -184,42 +180,6 @@ def names_of(root: Path) -> set[str]:
             with open_slide(path) as slide:
                 hashes.add(slide.content_key[:8])
     return found | hashes
-
-
-def texts_in(folder: Path) -> Iterable[tuple[str, bytes]]:
-    """Every file's name and bytes, and what its format hides from a plain look: Parquet's values, PNG's texts."""
-    for path in sorted(folder.rglob("*")):
-        yield str(path.relative_to(folder)), str(path.relative_to(folder)).encode()
-        if not path.is_file():
-            continue
-        yield path.name, path.read_bytes()
-        if path.suffix == ".png":
-            with Image.open(path) as image:
-                yield path.name, repr(image.info).encode()
-        if path.suffix == ".parquet" and path.read_bytes().endswith(b"PAR1"):
-            with pq.ParquetFile(path) as file:
-                yield path.name, repr((file.metadata.metadata, file.metadata.created_by)).encode()
-                for row in file.read().to_pylist():
-                    with Image.open(io.BytesIO(row["image"].pop("bytes"))) as image:
-                        yield path.name, repr(image.info).encode()
-                    yield path.name, repr(row).encode()
-
-
-def found_in(markers: set[str], texts: Iterable[tuple[str, bytes]]) -> set[tuple[str, str]]:
-    """Marker and place, wherever one is: as text of any case, as UTF-16, in hexadecimal."""
-    forms = {
-        form.lower(): marker
-        for marker in markers
-        for form in (marker.encode(), marker.encode("utf-16-le"), marker.encode().hex().encode())
-    }
-    found = set()
-    for place, text in texts:
-        folded = text.lower()
-        digits = b" ".join(re.findall(rb"[0-9a-f]{8,}", folded))
-        for form, marker in forms.items():
-            if form in (digits if HEX.fullmatch(marker) else folded):
-                found.add((marker, place))
-    return found
 
 
 @pytest.fixture(scope="module")

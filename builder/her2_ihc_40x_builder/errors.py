@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from her2_ihc_40x import Her2Error
 
-__all__ = ["Her2Error", "ImageError", "LabelError", "MissingExtraError", "OutputError", "RegionError", "SlideError"]
+__all__ = [
+    "Her2Error",
+    "ImageError",
+    "LabelError",
+    "MissingExtraError",
+    "OptionError",
+    "OutputError",
+    "RegionError",
+    "SlideError",
+]
 
 
 class ImageError(Her2Error, ValueError):
@@ -25,6 +34,10 @@ class RegionError(Her2Error, ValueError):
 
 class OutputError(Her2Error, OSError):
     """An output that cannot be written, or that must not be overwritten."""
+
+
+class OptionError(Her2Error, ValueError):
+    """An option that says what cannot be meant, alone or beside another: the command is not used rightly."""
 
 
 class MissingExtraError(Her2Error, ImportError):

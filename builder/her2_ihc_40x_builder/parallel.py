@@ -18,6 +18,9 @@ from tqdm.auto import tqdm
 from .errors import OutputError
 from .forking import worker_context
 
+#: What starting a process may raise: no more of them allowed, no memory, or the server of forks is gone.
+_NO_START = (OSError, EOFError)
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -52,9 +55,13 @@ class Processes:
 
         def call(task: Task) -> Result:
             process = self._process()
-            future = process.submit(function, task)
+            try:
+                future = process.submit(function, task)
+            except _NO_START as error:
+                raise _no_worker(error) from error
             if isinstance(future.exception(), BrokenProcessPool):
                 process.shutdown()
+                self._check_start(function)
             else:
                 self._idle.put(process)
             return future.result()
@@ -65,14 +72,37 @@ class Processes:
         try:
             return self._idle.get_nowait()
         except Empty:
-            return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_end_with_parent)
+            return _new_process()
+
+    def _check_start(self, function: Callable[[Task], Result]) -> None:
+        """Refuse to blame a task where no process can begin one."""
+        process = _new_process()
+        try:
+            process.submit(_begin, function).result()
+        except (*_NO_START, BrokenProcessPool) as error:
+            raise _no_worker(error) from error
+        self._idle.put(process)
+
+
+def _new_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_end_with_parent)
+
+
+def _begin(function: Callable[[Task], Result]) -> None:
+    """Run in a worker: to be here it started, and imported the function."""
+
+
+def _no_worker(error: BaseException) -> OutputError:
+    found = str(error) or type(error).__name__
+    remedy = "See what is written above; else free memory, raise the limit on processes, or mend the installation."
+    return OutputError("workers", "processes that start and import", found, remedy)
 
 
 def run_tasks(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
     *,
-    workers: int | Processes,
+    workers: int | Processes | None,
     label: str,
     unit: str,
     weight: Callable[[Task], int] = lambda task: 1,
@@ -85,7 +115,8 @@ def run_tasks(
     Args:
         function: at the top level of a module, so that a worker can import it.
         tasks: picklable.
-        workers: how many processes, or those to use. Without `killed` one process, or one task, is none: it runs here.
+        workers: how many processes, or those to use; None runs all here. Without `killed` one process, or one task, is
+            none: it runs here.
         label: what the bar says.
         unit: what is counted.
         weight: how many of them a task is.
@@ -97,7 +128,7 @@ def run_tasks(
 
     Raises:
         Whatever `function` raised first; tasks that have not begun are dropped then.
-        OutputError: a worker was killed from outside or found no memory, and there is no `killed`.
+        OutputError: no worker can start; or one was killed from outside or found no memory, and there is no `killed`.
     """
     with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
         results: dict[int, Result] = {}
@@ -107,8 +138,8 @@ def run_tasks(
             bar.update(weight(tasks[position]))
             done(tasks[position], result)
 
-        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers))
-        if killed is None and min(processes.count, len(tasks)) <= 1:
+        processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers or 1))
+        if workers is None or (killed is None and min(processes.count, len(tasks)) <= 1):
             for position, task in enumerate(tasks):
                 try:
                     finish(position, function(task))

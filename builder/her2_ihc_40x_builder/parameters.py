@@ -12,7 +12,7 @@ from typing import Any
 
 from her2_ihc_40x import __version__
 
-from .errors import Her2Error, ImageError
+from .errors import ImageError, OptionError
 from .patches.encode import Encoding
 from .patches.hue import THRESHOLD, HueFilter
 from .patches.intensity import IntensityName
@@ -72,17 +72,17 @@ class BuildParameters:
             ("--test-fraction", self.test_fraction, "above 0 and below 1", 0 < self.test_fraction < 1),
         ):
             if not is_meant:
-                raise Her2Error(option, f"a number {meant}", str(value), "Correct it.")
+                raise OptionError(option, f"a number {meant}", str(value), "Correct it.")
         needs_reference = self.intensity in ("reinhard", "macenko")
         if needs_reference and not self.accept_stain_loss:
-            raise Her2Error(
+            raise OptionError(
                 f"--intensity {self.intensity}",
                 "--accept-stain-loss beside it",
                 "none",
                 "It changes the staining that HER2 is scored by; use background, or accept the loss.",
             )
         if needs_reference != (self.stain_reference is not None):
-            raise Her2Error(
+            raise OptionError(
                 f"--intensity {self.intensity}",
                 "--stain-reference IMAGE with reinhard and macenko, and only there",
                 "none" if needs_reference else "one",

@@ -11,7 +11,7 @@ from .geometry import Box
 from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
 from .privacy.pseudonyms import Key
-from .regions import Region, RegionOptions, RegionSet, read_regions
+from .regions import KeptPlacements, Region, RegionOptions, RegionSet, read_regions
 from .slide_plan import BuildPlan, PlannedPatch, SlidePlan, patch_id
 from .slides.files import find_slides
 from .slides.heads import HeldSlides, SlideHead, read_heads
@@ -42,7 +42,7 @@ def plan_build(
     Args:
         inputs: where to read.
         parameters: how patches are made.
-        workers: that place crops; None places them here.
+        workers: that open slides and place crops; None does it here.
         key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
@@ -54,10 +54,12 @@ def plan_build(
     table = read_labels(inputs.labels, inputs.label_map) if inputs.labels else LabelTable({})
     given = read_splits(inputs.splits) if inputs.splits else GivenSides({}, {})
     kept = previous_sides(inputs.previous, key) if inputs.previous else None
-    listing = find_slides(inputs.slides)
+    listing = find_slides(inputs.slides, workers)
     with HeldSlides() as held:
-        found = read_heads(listing, table, inputs, parameters, held)
-        regions = read_regions(inputs.regions, found.heads, RegionOptions(inputs.rules, inputs.invert_y), workers)
+        found = read_heads(listing, table, inputs, parameters, held, workers)
+        options = RegionOptions(inputs.rules, inputs.invert_y)
+        earlier = KeptPlacements({head.slide_id: head.files for head in found.heads})
+        regions = read_regions(inputs.regions, found.heads, options, workers, earlier)
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])
@@ -196,6 +198,7 @@ def _plan_slide(
     return SlidePlan(
         slide_id=head.slide_id,
         path=head.path,
+        files=head.files,
         content_key=head.content_key,
         size=head.size,
         mpp=head.scale.mpp,

@@ -38,7 +38,8 @@ class SlidePlan:
 
     Args:
         slide_id: its name.
-        path: the file.
+        path: the file to open.
+        files: what it is in, `path` among them.
         content_key: what it is whatever its name.
         size: pixels of level 0.
         mpp: micrometres a pixel of the patches.
@@ -53,6 +54,7 @@ class SlidePlan:
 
     slide_id: str
     path: Path
+    files: tuple[Path, ...]
     content_key: str
     size: Size
     mpp: float

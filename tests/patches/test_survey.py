@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from shapely import MultiPolygon, Polygon, box
 
 from drawn_slides import PATCH, Cohort
 from her2_ihc_40x_builder.demo.drawing import GLASS
-from her2_ihc_40x_builder.errors import SlideError
 from her2_ihc_40x_builder.parallel import Processes
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
-from her2_ihc_40x_builder.patches.survey import Survey, draw_mask, fingerprint, survey_slides
+from her2_ihc_40x_builder.patches.survey import Survey, draw_mask, survey_slides
 from her2_ihc_40x_builder.patches.white import White
 from her2_ihc_40x_builder.plan import plan_build
 
@@ -46,22 +42,3 @@ def test_a_mask_has_the_shape_of_its_polygons() -> None:
     assert not mask[20, 30]
     assert mask[5, 65]
     assert not mask[30, 65]
-
-
-def test_a_fingerprint_tells_sizes_ends_and_the_middle_apart(tmp_path: Path) -> None:
-    path = tmp_path / "a.svs"
-    seen = set()
-    data = bytearray(np.random.default_rng(0).bytes(3_000_000))
-    for position in (0, 1_500_000, 2_999_999):
-        path.write_bytes(data)
-        seen.add(fingerprint(path))
-        data[position] ^= 1
-    path.write_bytes(data)
-    seen.add(fingerprint(path))
-    path.write_bytes(data[:-1])
-    seen.add(fingerprint(path))
-    assert len(seen) == 5
-    path.rename(tmp_path / "b.svs")
-    assert fingerprint(tmp_path / "b.svs") in seen
-    with pytest.raises(SlideError, match=r"a\.svs"):
-        fingerprint(path)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections.abc import Callable
 from copy import copy
 from functools import partial
@@ -32,7 +34,7 @@ def gray_crop(rgb: NDArray[np.uint8], mask: NDArray[np.bool_] | None = None, nam
 
 
 def place_of(crop: Crop, slide_id: str, slides: Slides, extent: Size | None = None) -> Place | Her2Error:
-    return locate([Request(crop.name, slide_id, lambda: crop, extent)], slides)[0]
+    return locate([Request(crop.name, slide_id, lambda: crop, extent)], slides).found[0]
 
 
 def test_an_exact_crop_is_placed_to_the_pixel(slides: Slides, cut: Cut) -> None:
@@ -170,8 +172,8 @@ def test_workers_place_as_this_process_does(slides: Slides, cut: Cut) -> None:
         for crop, slide in zip(crops, ["alpha", "beta", "beta"], strict=True)
     ]
     with Processes(2) as workers:
-        found = locate(requests, drawn, workers)
-    assert list(map(str, found)) == list(map(str, locate(requests, drawn)))
+        found = locate(requests, drawn, workers).found
+    assert list(map(str, found)) == list(map(str, locate(requests, drawn).found))
     assert [type(one) for one in found] == [Place, Place, RegionError]
 
 
@@ -221,7 +223,7 @@ def test_an_unreadable_crop_is_its_own_error_alone(slides: Slides, cut: Cut) -> 
         raise RegionError("broken.png", "a PNG", "noise", "Save it again.")
 
     good = gray_crop(cut(slides["alpha"], HOME))
-    results = locate([Request("broken.png", "alpha", broken), Request("good", "alpha", lambda: good)], slides)
+    results = locate([Request("broken.png", "alpha", broken), Request("good", "alpha", lambda: good)], slides).found
     assert isinstance(results[0], RegionError)
     assert isinstance(results[1], Place)
 
@@ -235,9 +237,28 @@ def test_a_slide_that_cannot_be_read_stops_its_own_crops_alone(slides: Slides, c
 
     crop = gray_crop(cut(slides["alpha"], HOME))
     requests = [Request("a", slide, lambda: crop) for slide in ("alpha", "truncated")]
-    found = locate(requests, {"alpha": slides["alpha"], "truncated": Truncated()})
-    assert isinstance(found[0], Place)
-    assert isinstance(found[1], SlideError)
+    located = locate(requests, {"alpha": slides["alpha"], "truncated": Truncated()})
+    assert isinstance(located.found[0], Place)
+    assert isinstance(located.found[1], SlideError)
+    assert list(located.unseen) == ["truncated"]
+    assert "an end of file" in located.unseen["truncated"]
+
+
+class Deadly(Drawn):
+    """A slide at which the process that reads it is killed."""
+
+    def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def test_a_slide_at_which_the_comparison_is_killed_is_named(slides: Slides, cut: Cut) -> None:
+    drawn: Slides = {name: kind(name, whole(slides[name])) for name, kind in (("alpha", Drawn), ("beta", Deadly))}
+    crop = gray_crop(cut(slides["alpha"], HOME))
+    with Processes(1) as workers:
+        located = locate([Request("a", "alpha", partial(copy, crop))], drawn, workers)
+    assert isinstance(located.found[0], Place)
+    assert "killed at it" in located.unseen["beta"]
 
 
 def test_large_slides_are_searched_in_two_steps(slides: Slides, cut: Cut) -> None:

@@ -125,6 +125,19 @@ def test_crops_are_regions_with_their_folders_class(slides: Slides, cut: Cut, tm
     assert [f.subject for f in found.of("slide without region")] == ["beta"]
 
 
+def test_a_crop_with_noise_for_an_outline_stops_its_own_slide_alone(slides: Slides, cut: Cut, tmp_path: Path) -> None:
+    write_crops(tmp_path / "ROI", slides, cut)
+    alpha = np.full((900, 1000), 255, np.uint8)
+    alpha[:, 300:] = np.random.default_rng(0).choice([0, 255], (900, 700))
+    rgba = np.dstack([cut(slides["beta"], Box(500, 300, 1000, 900)), alpha])
+    Image.fromarray(rgba).save(tmp_path / "ROI" / "0" / "beta_31.png", compress_level=1)
+    found = read(tmp_path, slides)
+    assert list(found.problems) == ["beta"]
+    assert "beta_31.png" in str(found.problems["beta"])
+    assert "runs of pixels" in str(found.problems["beta"])
+    check_bounds(found.regions, 2)
+
+
 def test_cytomine_qupath_and_imagescope_give_the_same_regions(slides: Slides, tmp_path: Path) -> None:
     sets = []
     for name in ("cytomine", "qupath", "imagescope"):

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from her2_ihc_40x_builder.errors import LabelError, RegionError
+from her2_ihc_40x_builder.errors import LabelError, OptionError, RegionError
 from her2_ihc_40x_builder.geometry import Size
 from her2_ihc_40x_builder.regions.classes import ClassRules, Meaning, score_of
 from her2_ihc_40x_builder.regions.crops import folder_class
@@ -71,9 +71,9 @@ def test_unknown_classes_are_listed_all_at_once() -> None:
 
 
 def test_rules_that_contradict_are_refused() -> None:
-    with pytest.raises(LabelError, match="dcis"):
+    with pytest.raises(OptionError, match="dcis"):
         ClassRules(frozenset({"DCIS"}), frozenset({"dcis"}))
-    with pytest.raises(LabelError, match="4\\+"):
+    with pytest.raises(OptionError, match="4\\+"):
         ClassRules(labels={"x": "4+"})
 
 

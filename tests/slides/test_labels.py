@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from her2_ihc_40x import CLASSES
-from her2_ihc_40x_builder.errors import LabelError
+from her2_ihc_40x_builder.errors import LabelError, OptionError
 from her2_ihc_40x_builder.slides.labels import Claim, agree, folder_label, parse_label, parse_label_map, read_labels
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -52,7 +52,7 @@ def test_a_map_comes_first_and_ignores_case() -> None:
 
 @pytest.mark.parametrize("items", [["ultralow"], ["=0"], ["ultralow=5"], ["ultralow=1"], ["a=0", "A=1+"]])
 def test_broken_maps_are_refused(items: list[str]) -> None:
-    with pytest.raises(LabelError, match="--label-map"):
+    with pytest.raises(OptionError, match="--label-map"):
         parse_label_map(items)
 
 

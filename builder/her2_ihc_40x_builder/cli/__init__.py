@@ -14,7 +14,7 @@ import datasets
 
 from her2_ihc_40x import Her2Error, __version__
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, OptionError
 from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
 
 _COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
@@ -72,4 +72,4 @@ def _run(parsed: argparse.Namespace) -> int:
         told = {"type": type(said).__name__, **{part: getattr(said, part) for part in parts}}
         print(json.dumps({"error": told}, indent=2, ensure_ascii=True))
     print(f"her2-ihc-40x: {said}", file=sys.stderr)
-    return 1
+    return 2 if isinstance(said, OptionError) else 1

@@ -22,7 +22,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "plan",
         help="say what build would make, and every problem",
         description="Read slides' heads, labels and regions as `build` does, and say how many patches, bytes and "
-        "minutes that is, and what is wrong; nothing is written. Exit code 3: some slides would be in quarantine.",
+        "minutes that is, and what is wrong; nothing is written but where crops lie, for `build`. "
+        "Exit code 3: some slides would be in quarantine.",
     )
     add_build_arguments(parser)
     add_output_arguments(parser)

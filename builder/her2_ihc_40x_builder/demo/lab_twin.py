@@ -10,7 +10,7 @@ import io
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +154,7 @@ def _write(task: _Task) -> LabSlide:
     drawn = write_slide(task.root / SLIDES / task.label / f"{name}.svs", task.label, task.number, task.size)
     regions = tuple(
         LabRegion(str(100 * (task.number + 1) + at), _octagon(box) if task.is_first and at == 1 else _corners(box), box)
-        for at, box in enumerate(_uneven(*drawn.regions), 1)
+        for at, box in enumerate(drawn.regions, 1)
     )
     with open_slide(drawn.path) as slide:
         for region in regions:
@@ -163,11 +163,6 @@ def _write(task: _Task) -> LabSlide:
                 crop.putalpha(_alpha(region))
             crop.save(task.root / CROPS / task.label / f"{name}_{region.roi_id}.png", compress_level=1)
     return LabSlide(name, task.label, f"P{task.number + 1:02d}", task.size, regions)
-
-
-def _uneven(large: Box, small: Box) -> tuple[Box, Box]:
-    """Move the small region up a little: were all of them in the middle, a wrong origin of y would not show."""
-    return large, replace(small, y=small.y - small.height // 10)
 
 
 def _corners(box: Box) -> Outline:

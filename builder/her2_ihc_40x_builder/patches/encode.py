@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from ..errors import Her2Error, ImageError
+from ..errors import ImageError, OptionError
 from .pixels import Rgb, check_rgb
 
 ImageFormat = Literal["png", "jpeg", "webp"]
@@ -46,9 +46,9 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(ImageFormat):
-            raise Her2Error("--image-format", " or ".join(get_args(ImageFormat)), str(self.format), "Choose one.")
+            raise OptionError("--image-format", " or ".join(get_args(ImageFormat)), str(self.format), "Choose one.")
         if not 1 <= self.quality <= 100:
-            raise Her2Error("--quality", "a whole number from 1 to 100", str(self.quality), "95 is usual.")
+            raise OptionError("--quality", "a whole number from 1 to 100", str(self.quality), "95 is usual.")
 
     @property
     def codec(self) -> str:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Her2Error
+from ..errors import Her2Error, OptionError
 from ..geometry import Box
 from ..windows.order import draw
 from .pixels import Rgb, check_rgb
@@ -180,7 +180,7 @@ def decide(
         Her2Error: an unknown mode.
     """
     if mode not in get_args(HueFilter):
-        raise Her2Error("--hue-filter", " or ".join(get_args(HueFilter)), str(mode), "Choose one of these.")
+        raise OptionError("--hue-filter", " or ".join(get_args(HueFilter)), str(mode), "Choose one of these.")
     lost = sum(not keeps(value, threshold) for value in similarities)
     loss = f"; {lost} of {len(similarities)} patches are at or below {threshold:g}" if similarities else ""
     slides = len({reference.slide_key for reference in references})

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Her2Error, ImageError, MissingExtraError
+from ..errors import ImageError, MissingExtraError, OptionError
 from .pixels import Rgb, check_rgb
 from .white import White
 
@@ -53,9 +53,11 @@ class Intensity:
 
     def __post_init__(self) -> None:
         if self.name not in get_args(IntensityName):
-            raise Her2Error("--intensity", " or ".join(get_args(IntensityName)), str(self.name), "Choose one of these.")
+            raise OptionError(
+                "--intensity", " or ".join(get_args(IntensityName)), str(self.name), "Choose one of these."
+            )
         if self.name in _TARGET_LENGTHS and not self.accept_stain_loss:
-            raise Her2Error(
+            raise OptionError(
                 f"--intensity {self.name}",
                 "--accept-stain-loss beside it",
                 "none",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,12 @@ from ..parallel import Processes, run_tasks
 from ..parameters import digest_of
 from ..regions import Area
 from ..slide_plan import SlidePlan
-from ..slides.slide import open_slide
+from ..slides.fingerprint import fingerprint
+from ..slides.slide import killed_by, open_slide
 from .white import COARSEST, FINEST, White, estimate_white
 
 #: The longer side of an overview in pixels, where the downsample that white points need allows it.
 _OVERVIEW = 1024
-_SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def survey_slides(
     tasks = []
     for slide in slides:
         try:
-            mark = fingerprint(slide.path)
+            mark = fingerprint(*slide.files)
         except SlideError as error:
             found[slide.slide_id] = error
             continue
@@ -102,14 +100,7 @@ def _survey(task: _Task) -> Survey | Her2Error:
 
 
 def _killed(task: _Task) -> Her2Error:
-    return killed_by(task.slide)
-
-
-def killed_by(slide: SlidePlan) -> SlideError:
-    """The error for a slide at which the process that reads it is killed."""
-    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
-    remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
-    return SlideError(str(slide.path), expected, found, remedy)
+    return killed_by(task.slide.path)
 
 
 def _from_entry(entry: Mapping[str, Any], mark: str, inputs: str) -> Survey | None:
@@ -132,23 +123,3 @@ def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: floa
             for fill, ring in ((1, part.exterior), *((0, hole) for hole in part.interiors)):
                 draw.polygon([(x / downsample, y / downsample) for x, y in ring.coords], fill=fill)
     return np.asarray(canvas, dtype=np.bool_)
-
-
-def fingerprint(path: Path) -> str:
-    """A digest of a file's size, ends and 64 samples between: it tells another scan or export, without reading all.
-
-    Raises:
-        SlideError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        size = path.stat().st_size
-        digest.update(str(size).encode())
-        with path.open("rb") as file:
-            for sample in range(_SAMPLES):
-                file.seek(max(0, size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))
-                digest.update(file.read(_SAMPLE_BYTES))
-    except OSError as error:
-        found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
-        raise SlideError(str(path), "a readable file", found, remedy) from error
-    return digest.hexdigest()

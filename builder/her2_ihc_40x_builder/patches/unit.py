@@ -13,8 +13,9 @@ from her2_ihc_40x import CLASSES
 from ..errors import Her2Error
 from ..parameters import digest_of
 from ..shards.journal import Finished, record
+from ..slides.slide import killed_by
 from .cut import CutSlide, CutTask, cut_slide
-from .survey import Survey, killed_by
+from .survey import Survey
 
 #: What is said of a dropped window.
 _DROP = {"patch_id": str, "label": str, "reason": str, "value": float}
@@ -71,7 +72,7 @@ def make_unit(task: UnitTask) -> Finished | Her2Error:
 
 def unit_killed(task: UnitTask) -> Finished | Her2Error:
     """What stands for a slide at which the process is killed."""
-    return killed_by(task.cut.slide)
+    return killed_by(task.cut.slide.path)
 
 
 def is_entry(finished: Finished) -> bool:

@@ -8,9 +8,8 @@ pictures. *Rivals*: places there that look as good are looked at at level 0.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..errors import Her2Error, RegionError, SlideError
 from ..parallel import Processes, run_tasks
@@ -18,13 +17,21 @@ from .search import Overviews, Place, SlideLike, Thumb, elsewhere
 from .sighting import LEAD, Request, Sighting, scales_of, sight
 from .verdict import Case, decide, killed_at
 
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
+
+@dataclass(frozen=True)
+class Located:
+    """What became of crops.
+
+    Attributes:
+        found: for each request its place, with the correlation at level 0, or the error that stops its slide.
+        unseen: slides that no crop of another slide was compared with, and why: each may hold a crop a second time.
+    """
+
+    found: tuple[Place | Her2Error, ...]
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
 
-def locate(
-    requests: Sequence[Request], slides: Mapping[str, SlideLike], workers: Processes | None = None
-) -> list[Place | Her2Error]:
+def locate(requests: Sequence[Request], slides: Mapping[str, SlideLike], workers: Processes | None = None) -> Located:
     """Place each crop in its slide, or say why it cannot be.
 
     Args:
@@ -32,13 +39,12 @@ def locate(
         slides: every slide of the build by id, among them those of the requests.
         workers: that search; `load` and slides must be picklable then. None searches here.
 
-    Returns:
-        For each request its place, with the correlation at level 0, or the error that stops its slide. A slide whose
-        pixels cannot be read stops its own crops alone; the others are not compared with it.
+    A slide whose pixels cannot be read, or at which the process is killed, stops its own crops alone; the others are
+    not compared with it.
     """
     sightings = _look_at_home(requests, slides, workers)
-    others = _look_elsewhere(requests, sightings, slides, workers)
-    return _judge(requests, sightings, others, slides, workers)
+    others, unseen = _look_elsewhere(requests, sightings, slides, workers)
+    return Located(tuple(_judge(requests, sightings, others, slides, workers)), unseen)
 
 
 # --- Home ------------------------------------------------------------------------------------------------------------
@@ -59,7 +65,8 @@ def _look_at_home(
     names = [name for name in sorted(own) if name in slides]
     tasks = [_HomeTask(slides[name], tuple(requests[index] for index in own[name])) for name in names]
     sightings = [Sighting(error=_no_slide(request)) for request in requests]
-    for name, seen in zip(names, _run(_sight, tasks, "Placing crops", workers, _home_killed), strict=True):
+    looks = run_tasks(_sight, tasks, workers=workers, label="Placing crops", unit="slide", killed=_home_killed)
+    for name, seen in zip(names, looks, strict=True):
         for index, sighting in zip(own[name], seen, strict=True):
             sightings[index] = sighting
     return sightings
@@ -98,13 +105,21 @@ class _ElsewhereTask:
     queries: tuple[_Query, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Glance:
+    """Crops' best places in a slide, each with the crop's index; or why it was not seen."""
+
+    places: tuple[tuple[int, Place], ...] = ()
+    unseen: str = ""
+
+
 def _look_elsewhere(
     requests: Sequence[Request],
     sightings: Sequence[Sighting],
     slides: Mapping[str, SlideLike],
     workers: Processes | None,
-) -> list[tuple[Place, ...]]:
-    """The best places of each crop in the slides that it is not named after, best first."""
+) -> tuple[list[tuple[Place, ...]], dict[str, str]]:
+    """The best places of each crop in the slides that it is not named after, best first; slides that were not seen."""
     queries = [
         (request.slide_id, _Query(index, one.thumb, scales_of(one, one.thumb, request.extent)))
         for index, (request, one) in enumerate(zip(requests, sightings, strict=True))
@@ -115,27 +130,33 @@ def _look_elsewhere(
     ]
     tasks = [task for task in tasks if task.queries]
     found: dict[int, list[Place]] = defaultdict(list)
-    for places in _run(_glance, tasks, "Comparing crops", workers, _glance_killed):
-        for index, place in places:
+    unseen = {}
+    glances = run_tasks(_glance, tasks, workers=workers, label="Comparing crops", unit="slide", killed=_glance_killed)
+    for task, glance in zip(tasks, glances, strict=True):
+        for index, place in glance.places:
             found[index].append(place)
-    return [tuple(sorted(found[index], reverse=True)) for index in range(len(requests))]
+        if glance.unseen:
+            unseen[task.slide.slide_id] = glance.unseen
+    return [tuple(sorted(found[index], reverse=True)) for index in range(len(requests))], unseen
 
 
-def _glance(task: _ElsewhereTask) -> list[tuple[int, Place]]:
+def _glance(task: _ElsewhereTask) -> _Glance:
     overviews = Overviews(task.slide)
     try:
-        return [
-            (query.index, place)
-            for query in task.queries
-            for scale in query.scales
-            for place in elsewhere(query.thumb, scale, overviews)
-        ]
-    except SlideError:
-        return []  # it stops its own crops alone
+        return _Glance(
+            tuple(
+                (query.index, place)
+                for query in task.queries
+                for scale in query.scales
+                for place in elsewhere(query.thumb, scale, overviews)
+            )
+        )
+    except SlideError as error:
+        return _Glance(unseen=str(error))
 
 
-def _glance_killed(task: _ElsewhereTask) -> list[tuple[int, Place]]:
-    return []  # as above
+def _glance_killed(task: _ElsewhereTask) -> _Glance:
+    return _Glance(unseen="a process was killed at it, or found no memory: run it again, with fewer --workers")
 
 
 # --- Verdicts --------------------------------------------------------------------------------------------------------
@@ -160,22 +181,7 @@ def _judge(
             kept = close if one.proven else found[:3]
             theirs = {place.slide_id: slides[place.slide_id] for place in kept}
             cases[index] = Case(request, one, kept, slides[request.slide_id], theirs)
-    decided = _run(decide, list(cases.values()), "Looking closer", workers, killed_at)
+    in_question = list(cases.values())
+    decided = run_tasks(decide, in_question, workers=workers, label="Looking closer", unit="crop", killed=killed_at)
     verdicts.update(zip(cases, decided, strict=True))
     return [verdicts[index] for index in range(len(requests))]
-
-
-# --- Workers ---------------------------------------------------------------------------------------------------------
-
-
-def _run(
-    function: Callable[[_Task], _Result],
-    tasks: Sequence[_Task],
-    label: str,
-    workers: Processes | None,
-    killed: Callable[[_Task], _Result],
-) -> list[_Result]:
-    """Results in the order of the tasks; without workers they run here."""
-    if workers is None:
-        return [function(task) for task in tasks]
-    return run_tasks(function, tasks, workers=workers, label=label, unit="slide", killed=killed)

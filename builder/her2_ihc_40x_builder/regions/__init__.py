@@ -16,12 +16,14 @@ from .classes import ClassRules
 from .combine import combine, with_ids, without_names
 from .model import Area, Drawn, Finding, Reading, Region, RegionSet
 from .names import shown, slide_and_roi_of, slide_of
+from .placements import KeptPlacements
 from .polygons import cleaned
 
 __all__ = [
     "Area",
     "ClassRules",
     "Finding",
+    "KeptPlacements",
     "Region",
     "RegionOptions",
     "RegionSet",
@@ -48,6 +50,7 @@ def read_regions(
     slides: Iterable[SlideLike],
     options: RegionOptions | None = None,
     workers: Processes | None = None,
+    kept: KeptPlacements | None = None,
 ) -> RegionSet:
     """Every region under a path, on the slides of a build; the format of each file is found by looking into it.
 
@@ -58,6 +61,7 @@ def read_regions(
         slides: the slides of the build.
         options: how to read.
         workers: that place crops, for which the slides must be picklable; None places them here.
+        kept: where crops of earlier runs lie; None places all.
 
     Returns:
         The regions, the errors that stop single slides, and everything else to report.
@@ -85,7 +89,7 @@ def read_regions(
         else:
             found_crops += [crop] if crop else []
     reading.drawn = with_ids(_clean(reading))
-    crops.place(found_crops, by_id, reading, workers)
+    crops.place(found_crops, by_id, reading, workers, kept)
     drawn = _without_bare_numbers(reading, options.rules)
     regions = combine(with_ids(without_names(drawn)), sizes, options.rules, reading)
     for slide_id in sorted(sizes.keys() - {region.slide_id for region in regions} - reading.problems.keys()):

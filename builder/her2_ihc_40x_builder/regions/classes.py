@@ -10,7 +10,7 @@ from enum import Enum
 
 from her2_ihc_40x import CLASSES
 
-from ..errors import LabelError
+from ..errors import LabelError, OptionError
 
 _SCORE = re.compile(r"(?:(?:class|score|her-?2|ihc)[ _:-]*)*(?:(0)|([123]) ?\+?)", re.IGNORECASE)
 _TUMOUR = frozenset({"tumor", "tumour"})
@@ -43,7 +43,7 @@ class ClassRules:
         labels: class to label, for other spellings.
 
     Raises:
-        LabelError: a class is named twice, or a label is none of the four.
+        OptionError: a class is named twice, or a label is none of the four.
     """
 
     include: frozenset[str] = frozenset()
@@ -55,11 +55,11 @@ class ClassRules:
         twice = sorted(name for name, count in Counter(named).items() if count > 1)
         if twice:
             remedy = "Name a class in one of --include-class, --exclude-class and --label-map."
-            raise LabelError("class rules", "each class once", ", ".join(twice), remedy)
+            raise OptionError("class rules", "each class once", ", ".join(twice), remedy)
         for name, label in self.labels.items():
             if label not in CLASSES:
                 remedy = "Map each class to one of the four labels."
-                raise LabelError(f"--label-map {name}", f"one of {', '.join(CLASSES)}", label, remedy)
+                raise OptionError(f"--label-map {name}", f"one of {', '.join(CLASSES)}", label, remedy)
 
     def meaning(self, name: str | None) -> str | Meaning:
         """Return the label of a class, or what else is done with its regions."""

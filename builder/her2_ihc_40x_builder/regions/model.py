@@ -23,6 +23,8 @@ Kind = Literal[
     "shape repaired",
     "shape subtracted",
     "class not named",
+    "crops not compared with slide",
+    "places of crops not kept",
     "ignored",
 ]
 

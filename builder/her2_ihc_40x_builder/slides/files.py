@@ -10,11 +10,14 @@ from pathlib import Path
 import openslide
 
 from ..errors import SlideError
+from ..parallel import Processes, run_tasks
 from ..places import shown, why_not_a_file
+from .series import SERIES_SUFFIX, find_series
+from .slide import killed_by
 
-#: What may be a slide by its name. A DICOM series is one slide in many files, so that `.dcm` is not listed here.
+#: What may be a slide by its name.
 SLIDE_SUFFIXES = frozenset(
-    {".bif", ".czi", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu"}
+    {".bif", ".czi", SERIES_SUFFIX, ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu"}
 )
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -25,12 +28,19 @@ class SlideFile:
     """A slide found in a folder.
 
     Attributes:
-        slide_id: the file's name without its suffix.
-        path: the file.
+        slide_id: its file's name without the suffix, or the name of the folder that a DICOM series has for itself.
+        place: that file or folder.
+        files: what it is in, by name.
     """
 
     slide_id: str
-    path: Path
+    place: Path
+    files: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file to open; OpenSlide finds the others."""
+        return self.files[0]
 
 
 @dataclass(frozen=True)
@@ -46,33 +56,50 @@ class SlideListing:
     refused: tuple[SlideError, ...]
 
 
-def find_slides(root: Path) -> SlideListing:
+def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
     """List the slides under a folder, whatever order the file system gives.
 
-    A file counts by its suffix (`SLIDE_SUFFIXES`) and by OpenSlide's own detection, which reads only its head. Hidden
-    files are left out. Links to outside of `root` are refused; folders that are links are not entered.
+    A file counts by its suffix (`SLIDE_SUFFIXES`) and by OpenSlide's own detection, which reads only its head; the
+    files of a DICOM series are one slide. Hidden files are left out. Links to outside of `root` are refused; folders
+    that are links are not entered.
 
     Args:
         root: the folder.
+        workers: that look into files; None looks here.
 
     Raises:
         SlideError: no such folder, or two slides of one id.
     """
     if not root.is_dir():
         raise SlideError(str(root), "a folder of slides", "no folder", "Check the path.")
-    slides: dict[str, SlideFile] = {}
     refused: list[SlideError] = []
-    for path in _candidates(root):
-        problem = _problem(root, path)
-        if problem:
+    found: list[SlideFile] = []
+    of_series: list[Path] = []
+    candidates = [(path, _problem(root, path)) for path in _candidates(root)]
+    fit = [path for path, problem in candidates if problem is None]
+    unknown = run_tasks(_unknown, fit, workers=workers, label="Slides' formats", unit="file", killed=killed_by)
+    problems = {**dict(candidates), **dict(zip(fit, unknown, strict=True))}
+    for path, _ in candidates:
+        if problem := problems[path]:
+            refused.append(problem)
+        elif path.suffix.lower() == SERIES_SUFFIX:
+            of_series.append(path)
+        else:
+            found.append(SlideFile(path.stem, path, (path,)))
+    for series in find_series(of_series, root, workers):
+        if isinstance(series, SlideError):
+            refused.append(series)
+        elif problem := _unfit_name(series.place):
             refused.append(problem)
         else:
-            found = SlideFile(path.stem, path)
-            earlier = slides.setdefault(found.slide_id, found)
-            if earlier is not found:
-                raise SlideError(
-                    f"slide {found.slide_id}", "one file", f"{earlier.path} and {path}", "Rename or remove one of them."
-                )
+            slide_id = series.place.stem if series.place.is_file() else series.place.name
+            found.append(SlideFile(slide_id, series.place, series.files))
+    slides: dict[str, SlideFile] = {}
+    for one in found:
+        earlier = slides.setdefault(one.slide_id, one)
+        if earlier is not one:
+            places = f"{earlier.place} and {one.place}"
+            raise SlideError(f"slide {one.slide_id}", "one file", places, "Rename or remove one of them.")
     return SlideListing(tuple(slides[slide_id] for slide_id in sorted(slides)), tuple(refused))
 
 
@@ -102,14 +129,22 @@ def _problem(root: Path, path: Path) -> SlideError | None:
     name = shown(path)
     if reason := why_not_a_file(path, root):
         return SlideError(name, "a slide's file inside the folder", reason, "Copy the slide in, or remove the entry.")
-    if os.fsencode(path.name).decode("utf-8", "replace") != path.name or _CONTROL.search(path.name):
-        found, remedy = "other bytes, or control characters", "Rename the file: its name is the slide's id."
-        return SlideError(name, "a file name in UTF-8", found, remedy)
+    return _unfit_name(path)
+
+
+def _unknown(path: Path) -> SlideError | None:
     if openslide.OpenSlide.detect_format(path) is None:
         return SlideError(
-            name,
+            shown(path),
             "a slide that OpenSlide knows",
             "an unknown or damaged file",
             "Copy it again from the scanner; if it is no slide, move it elsewhere.",
         )
     return None
+
+
+def _unfit_name(path: Path) -> SlideError | None:
+    if os.fsencode(path.name).decode("utf-8", "replace") == path.name and not _CONTROL.search(path.name):
+        return None
+    found, remedy = "other bytes, or control characters", "Rename it: its name is the slide's id."
+    return SlideError(shown(path), "a name in UTF-8", found, remedy)

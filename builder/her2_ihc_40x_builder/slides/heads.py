@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from PIL import Image
 
 from ..errors import Her2Error, LabelError, SlideError
 from ..geometry import Box, Size
+from ..parallel import Processes, run_tasks
 from ..parameters import BuildInputs, BuildParameters
 from .files import SlideFile, SlideListing
 from .labels import LabelTable, SlideLabels, agree, folder_label
 from .scale import Scale, decide_scale
-from .slide import Slide, open_slide
+from .slide import Slide, killed_by, open_slide
 
 #: Slides that are held open at a time while crops are placed.
 HELD = 4
@@ -67,7 +68,8 @@ class SlideHead:
 
     Args:
         slide_id: its name.
-        path: the file.
+        path: the file to open.
+        files: what it is in, `path` among them.
         content_key: what it is whatever its name.
         size: pixels of level 0.
         scale: micrometres a pixel, and whether it is resampled.
@@ -78,6 +80,7 @@ class SlideHead:
 
     slide_id: str
     path: Path
+    files: tuple[Path, ...]
     content_key: str
     size: Size
     scale: Scale
@@ -108,32 +111,53 @@ class Heads:
 
 
 def read_heads(
-    listing: SlideListing, table: LabelTable, inputs: BuildInputs, parameters: BuildParameters, held: HeldSlides
+    listing: SlideListing,
+    table: LabelTable,
+    inputs: BuildInputs,
+    parameters: BuildParameters,
+    held: HeldSlides,
+    workers: Processes | None = None,
 ) -> Heads:
-    """Open each slide, and decide its scale and its class; no pixel is read."""
+    """Open each slide, and decide its scale and its class; no pixel is read.
+
+    A slide at which the process is killed, as a damaged one may do to OpenSlide, has a problem like any other.
+    """
     # By the place in the folder: where the folder is must not reach the manifest.
     problems: dict[str, Her2Error] = {_below(error.subject, inputs.slides): error for error in listing.refused}
-    heads = []
-    for file in listing.slides:
-        try:
-            labels = table.slides.get(file.slide_id, SlideLabels())
-            heads.append(_head(file, labels, inputs, parameters, held))
-        except OSError as error:
-            found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
-            problems[file.slide_id] = SlideError(str(file.path), "a readable file", found, remedy)
-        except Her2Error as error:
-            problems[file.slide_id] = error
-    return Heads(tuple(heads), problems)
+    tasks = [_Task(file, table.slides.get(file.slide_id, SlideLabels()), inputs, parameters) for file in listing.slides]
+    found = run_tasks(_read, tasks, workers=workers, label="Slides", unit="slide", killed=_killed)
+    problems |= {task.file.slide_id: one for task, one in zip(tasks, found, strict=True) if isinstance(one, Her2Error)}
+    return Heads(tuple(replace(one, held=held) for one in found if isinstance(one, SlideHead)), problems)
+
+
+@dataclass(frozen=True)
+class _Task:
+    file: SlideFile
+    labels: SlideLabels
+    inputs: BuildInputs
+    parameters: BuildParameters
+
+
+def _read(task: _Task) -> SlideHead | Her2Error:
+    try:
+        return _head(task.file, task.labels, task.inputs, task.parameters)
+    except Her2Error as error:
+        return error
+    except OSError as error:
+        found, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
+        return SlideError(str(task.file.path), "a readable file", found, remedy)
+
+
+def _killed(task: _Task) -> SlideError:
+    return killed_by(task.file.path)
 
 
 def _below(path: str, folder: Path) -> str:
     return path.removeprefix(f"{folder}/")
 
 
-def _head(
-    file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters: BuildParameters, held: HeldSlides
-) -> SlideHead:
-    folder = folder_label(file.path, inputs.slides, inputs.label_map)
+def _head(file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters: BuildParameters) -> SlideHead:
+    folder = folder_label(file.place, inputs.slides, inputs.label_map)
     score = agree(f"slide {file.slide_id}", "label", [folder, labels.label])
     if score is None:
         raise LabelError(
@@ -151,4 +175,6 @@ def _head(
             resample=parameters.resample,
         )
         case_id = None if labels.case_id is None else labels.case_id.value
-        return SlideHead(file.slide_id, file.path, slide.content_key, slide.size, scale, score, case_id, held)
+        return SlideHead(
+            file.slide_id, file.path, file.files, slide.content_key, slide.size, scale, score, case_id, HeldSlides()
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from her2_ihc_40x import CLASSES
 
-from ..errors import LabelError
+from ..errors import LabelError, OptionError
 from ..tables import Row, read_table
 
 #: A class with what people put in front of it.
@@ -79,6 +79,11 @@ def parse_label(text: str, source: str, label_map: Mapping[str, str] | None = No
     return label
 
 
+def spells_class(text: str) -> bool:
+    """Whether a text spells a class, as `parse_label` reads it."""
+    return _class_of(text, None) is not None
+
+
 def _class_of(text: str, label_map: Mapping[str, str] | None) -> str | None:
     spelled = _fold(text)
     for other, label in (label_map or {}).items():
@@ -98,7 +103,7 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
     """Read `--label-map` items, "spelling=class".
 
     Raises:
-        LabelError: no "=", no spelling, a class that is none of the four as written, or one spelling for two classes.
+        OptionError: no "=", no spelling, a class that is none of the four as written, or one spelling for two classes.
     """
     mapping: dict[str, str] = {}
     for item in items:
@@ -107,10 +112,10 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
         spelling, label = _fold(spelling), label.strip()
         if not equals or not spelling or label not in CLASSES:
             expected = f'"spelling=class" with a class of {", ".join(CLASSES)}'
-            raise LabelError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
+            raise OptionError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
         if mapping.setdefault(spelling, label) != label:
             found = f"{mapping[spelling]} and {label}"
-            raise LabelError(f"--label-map {spelling}", "one class", found, "Keep one of them.")
+            raise OptionError(f"--label-map {spelling}", "one class", found, "Keep one of them.")
     return mapping
 
 
@@ -122,7 +127,7 @@ def folder_label(slide: Path, root: Path, label_map: Mapping[str, str] | None = 
     "2". What is above it says nothing.
 
     Args:
-        slide: the slide's file, under `root`.
+        slide: the slide's file, or the folder that it has for itself, under `root`.
         root: the folder that was given.
         label_map: as for `parse_label`.
 

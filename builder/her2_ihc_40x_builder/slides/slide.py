@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from PIL import Image
 
 from ..errors import SlideError
 from ..geometry import Box, Size
+from .fingerprint import sha256_of
 from .scale import Mpp
 
 #: Pixels that one call may return, 8192 x 8192: a bound on memory for a box from a hostile file.
@@ -100,11 +100,7 @@ class Slide:
         """
         if self._quickhash:
             return self._quickhash
-        digest = hashlib.sha256()
-        with self.path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return sha256_of(self.path)
 
     def read_region(self, box: Box) -> NDArray[np.uint8]:
         """Read the level-0 pixels of `box`, height x width x 3, RGB, on the slide's background colour.
@@ -231,6 +227,13 @@ def _unreadable(path: Path, found: str) -> SlideError:
     return SlideError(
         str(path), "a slide that OpenSlide can open", found, "Copy it again from the scanner, or leave it out."
     )
+
+
+def killed_by(path: Path) -> SlideError:
+    """The error for a slide at which the process that reads it is killed."""
+    expected, found = "a slide that can be read", "a process that was killed at it, or found no memory, twice"
+    remedy = "Give fewer --workers if memory is short; else the file is damaged: copy it again."
+    return SlideError(str(path), expected, found, remedy)
 
 
 def _positive(text: str | None) -> float | None:

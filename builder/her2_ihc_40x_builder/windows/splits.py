@@ -10,7 +10,7 @@ from typing import Literal
 
 from her2_ihc_40x import CLASSES
 
-from ..errors import Her2Error, LabelError, SlideError
+from ..errors import LabelError, OptionError, SlideError
 from ..geometry import Box
 from ..tables import Row, read_table
 from .order import draw
@@ -219,14 +219,14 @@ def patch_sides(
     """
     share = float(_fraction(fraction))
     if mode not in ("overlap", "authors"):
-        raise Her2Error("--patch-split", "overlap or authors", str(mode), "Choose one of these.")
+        raise OptionError("--patch-split", "overlap or authors", str(mode), "Choose one of these.")
     decisive = first_joined(windows) if mode == "overlap" else windows
     return tuple("test" if draw(seed, "patch_split", slide_key, window) < share else "train" for window in decisive)
 
 
 def _fraction(fraction: float) -> Decimal:
     if not 0 < fraction < 1:
-        raise Her2Error("--test-fraction", "a number above 0 and below 1", f"{fraction:g}", "0.2 is usual.")
+        raise OptionError("--test-fraction", "a number above 0 and below 1", f"{fraction:g}", "0.2 is usual.")
     # A decimal, so that 0.29 x 50 is 14.5 and rounds up; as binary fractions it is 14.499...
     return Decimal(repr(float(fraction)))
 
