@@ -1,16 +1,10 @@
-"""A build from slides: what is in the rows, and that it hangs on inputs and parameters alone."""
+"""A build from slides: what is in the rows, and what the options do."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +13,28 @@ import numpy as np
 import openslide
 import pyarrow.parquet as pq
 import pytest
-import tifffile
 from PIL import Image
 
 from drawn_slides import (
-    CLI,
     PATCH,
     SCORES,
     SIZE,
     Cohort,
-    boxes,
     build,
-    command,
     contents,
-    draw_cohort,
     draw_one,
     files_of,
     rows,
     write_qupath,
 )
-from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x import CLASSES
 from her2_ihc_40x_builder.demo.synthetic import SlideFormat
-from her2_ihc_40x_builder.errors import Her2Error, OutputError, SlideError
+from her2_ihc_40x_builder.errors import Her2Error
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.patches.encode import Encoding
 from her2_ihc_40x_builder.patches.white import White
 from her2_ihc_40x_builder.shards.manifest import read_manifest
-from her2_ihc_40x_builder.slides.slide import open_slide
 from her2_ihc_40x_builder.summary import build_summary
-from her2_ihc_40x_builder.windows.order import draw
 
 
 def pixels_of(row: dict[str, Any]) -> Any:
@@ -57,9 +44,6 @@ def pixels_of(row: dict[str, Any]) -> Any:
 def openslides(path: Path, x: int, y: int, side: int = PATCH) -> Any:
     with openslide.OpenSlide(path) as slide:
         return np.asarray(slide.read_region((x, y), 0, (side, side)).convert("RGB"))
-
-
-# --- What is in the rows ------------------------------------------------------------------------------------------
 
 
 def test_pixels_are_openslides_and_columns_are_true(cohort: Cohort, built: Path) -> None:
@@ -270,303 +254,3 @@ def test_sides_from_a_table(cohort: Cohort, tmp_path: Path) -> None:
     assert {slide for slide, unit in result.manifest.units.items() if unit["wsi_side"] == "test"} == {"A", "C"}
     warned = [line for line in build_summary(result).splitlines() if line.startswith("warning: wsi_split")]
     assert warned == ["warning: wsi_split: all 7 patches of class 0 are in test, none in train."]
-
-
-# --- Same bytes ---------------------------------------------------------------------------------------------------
-
-
-def test_another_listing_order_changes_no_byte(
-    cohort: Cohort, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    walk = os.walk
-
-    def backwards(top: Any) -> Any:
-        for folder, folders, files in walk(top):
-            folders.sort(reverse=True)
-            yield folder, folders, files[::-1]
-
-    monkeypatch.setattr(os, "walk", backwards)
-    build(cohort, tmp_path / "backwards", intensity="none")
-    assert contents(tmp_path / "backwards") == contents(built)
-
-
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_and_listing_order_together_change_no_byte(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    scores = {name: CLASSES[number % 4] for number, name in enumerate("QWERTYUI")}
-    many = draw_cohort(tmp_path / "in", scores)
-    options: dict[str, Any] = {"min_tissue": 0.9}
-    build(many, tmp_path / "one", **options)
-    walk, iterdir = os.walk, Path.iterdir
-    shuffled = random.Random(workers)
-
-    def listed(top: Any) -> Any:
-        for folder, folders, files in walk(top):
-            shuffled.shuffle(folders)
-            yield folder, folders, shuffled.sample(files, len(files))
-
-    monkeypatch.setattr(os, "walk", listed)
-    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(sorted(iterdir(folder), reverse=True)))
-    build(many, tmp_path / "several", workers=workers, **options)
-    assert contents(tmp_path / "several") == contents(tmp_path / "one")
-
-
-def test_threads_within_a_slide_change_no_byte(own_cohort: Cohort, tmp_path: Path) -> None:
-    for slide in "BCD":
-        own_cohort.slide(slide).unlink()
-        (own_cohort.regions / f"{slide}.geojson").unlink()
-    build(own_cohort, tmp_path / "one", intensity="none")
-    build(own_cohort, tmp_path / "four", intensity="none", workers=4)
-    assert contents(tmp_path / "one") == contents(tmp_path / "four")
-
-
-def test_a_killed_build_is_gone_on_with_to_the_same_bytes(cohort: Cohort, built: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    for lines in (1, 2):
-        run = subprocess.Popen(
-            [sys.executable, "-u", *command(cohort, out, "--workers", "1")[1:]], stdout=subprocess.PIPE, text=True
-        )
-        assert run.stdout
-        for _ in range(lines):
-            assert "windows" in run.stdout.readline()
-        run.send_signal(signal.SIGKILL)
-        run.communicate()
-        assert not out.exists()
-    result = build(cohort, out, intensity="none")
-    assert len(result.reused) >= 2
-    assert contents(out) == contents(built)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-# --- Again --------------------------------------------------------------------------------------------------------
-
-
-def test_only_what_changed_is_made_again(own_cohort: Cohort, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    build(own_cohort, out, intensity="none")
-    before = {slide: files_of(out, slide) for slide in SCORES}
-    digest = read_manifest(out).digest
-
-    result = build(own_cohort, out, intensity="none")
-    assert result.reused == tuple(SCORES)
-    assert {slide: files_of(out, slide) for slide in SCORES} == before
-    assert result.manifest.digest == digest
-
-    draw_one(own_cohort.slide("C"), "3+", 99)
-    tampered = out / next(iter(before["A"]))
-    tampered.write_bytes(tampered.read_bytes()[:-9] + b"tampered!")
-    write_qupath(own_cohort.regions / "B.geojson", boxes()[:1])
-    shutil.copytree(out, tmp_path / "previous")
-    result = build(own_cohort, out, intensity="none", previous=out)
-    assert result.reused == ("D",)
-    assert files_of(out, "D") == before["D"]
-    build(own_cohort, tmp_path / "fresh", intensity="none", previous=tmp_path / "previous")
-    assert contents(out) == contents(tmp_path / "fresh")
-
-
-def test_an_unchanged_slide_is_not_read_again(
-    own_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build(own_cohort, tmp_path / "out")
-
-    def read(self: Any, *arguments: Any) -> None:
-        raise AssertionError(self.path)
-
-    monkeypatch.setattr("her2_ihc_40x_builder.slides.slide.Slide.read_level", read)
-    assert build(own_cohort, tmp_path / "out").reused == tuple(SCORES)
-
-
-def test_other_parameters_need_overwrite_and_make_anew(own_cohort: Cohort, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    build(own_cohort, out, intensity="none")
-    with pytest.raises(OutputError, match=r"another intensity.*--overwrite"):
-        build(own_cohort, out)
-    result = build(own_cohort, out, overwrite=True)
-    assert result.reused == ()
-    build(own_cohort, tmp_path / "fresh")
-    assert contents(out) == contents(tmp_path / "fresh")
-    build(own_cohort, out, overwrite=True, hue_filter="off")  # which changes a column of every row
-    assert {row["hue_similarity"] for row in rows(out)} == {None}
-
-
-def test_a_packed_release_is_never_replaced(cohort: Cohort, shards: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(shards, out)
-    with pytest.raises(OutputError, match="did not make"):
-        build(cohort, out, overwrite=True)
-    assert contents(out) == contents(shards)
-
-
-def test_a_slide_that_is_gone_takes_its_files_along(own_cohort: Cohort, tmp_path: Path) -> None:
-    build(own_cohort, tmp_path / "out", intensity="none")
-    own_cohort.slide("A").unlink()
-    result = build(own_cohort, tmp_path / "out", intensity="none")
-    assert files_of(tmp_path / "out", "A") == {}
-    assert result.gone == ("A",)
-    assert "gone: A was in the data set" in build_summary(result)
-    build(own_cohort, tmp_path / "fresh", intensity="none")
-    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
-
-
-def add_newcomer(cohort: Cohort) -> None:
-    """Add a slide N that is drawn before C and D, so that it goes to test in the place of one of them."""
-
-    def place(path: Path) -> float:
-        with open_slide(path) as slide:
-            return draw(0, "wsi_split", slide.content_key)
-
-    first = min(place(cohort.slide(slide)) for slide in "CD")
-    path = cohort.slides / "3+" / "N.svs"
-    for seed in range(50, 150):
-        regions = draw_one(path, "3+", seed)
-        if place(path) < first:
-            break
-    write_qupath(cohort.regions / "N.geojson", regions)
-
-
-def test_previous_keeps_sides_and_references_and_without_it_moves_are_named(own_cohort: Cohort, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    options: dict[str, Any] = {"intensity": "none"}
-    build(own_cohort, out, **options)
-    before = contents(out)
-    earlier = {slide: unit["wsi_side"] for slide, unit in read_manifest(out).units.items()}
-    add_newcomer(own_cohort)
-    result = build(own_cohort, tmp_path / "kept", previous=out, **options)
-    after = contents(tmp_path / "kept")
-    changed = {path for path in before if after.get(path) != before[path]}
-    assert not {path for path in changed if path.startswith("data/")}
-    assert result.manifest.hue_references == read_manifest(out).hue_references
-
-    own_cohort.slide("A").rename(own_cohort.slide("A").with_name("renamed.svs"))
-    (own_cohort.regions / "A.geojson").rename(own_cohort.regions / "renamed.geojson")
-    result = build(own_cohort, out, **options)
-    sides = {slide: unit["wsi_side"] for slide, unit in result.manifest.units.items()}
-    assert sides["renamed"] == earlier["A"]
-    assert result.moved
-    assert not result.gone
-    assert set(result.moved) == {slide for slide in "BCD" if sides[slide] != earlier[slide]}
-
-
-def test_previous_must_be_built_from_slides(cohort: Cohort, shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="--previous"):
-        build(cohort, tmp_path / "out", previous=shards)
-
-
-# --- In trouble ---------------------------------------------------------------------------------------------------
-
-
-def truncate(cohort: Cohort) -> None:
-    path = cohort.slide("A")
-    path.write_bytes(path.read_bytes()[:2000])
-
-
-def lose_tiles(cohort: Cohort) -> None:
-    path = cohort.slide("A")
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        start, length = page.dataoffsets[12], page.databytecounts[12]
-    data = bytearray(path.read_bytes())
-    data[start + 400 : start + length] = bytes(length - 400)
-    path.write_bytes(data)
-
-
-def lose_scale(cohort: Cohort) -> None:
-    draw_one(cohort.slide("A"), "0", 0, SlideFormat(mpp=None))
-
-
-def be_20x(cohort: Cohort) -> None:
-    draw_one(cohort.slide("A"), "0", 0, SlideFormat(mpp=0.5, objective_power=20))
-
-
-def lose_label(cohort: Cohort) -> None:
-    path = cohort.slide("A")
-    (cohort.slides / "unsorted").mkdir()
-    path.rename(cohort.slides / "unsorted" / path.name)
-
-
-def misplace_crop(cohort: Cohort) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
-    Image.fromarray(noise).save(cohort.regions / "A_9.png")
-
-
-@pytest.mark.parametrize(
-    ("harm", "name", "said"),
-    [
-        (truncate, "0/A.svs", "OpenSlide knows"),
-        (lose_scale, "A", "--mpp"),
-        (be_20x, "A", "40x"),
-        (lose_label, "A", "--labels"),
-        (misplace_crop, "A", "correlation"),
-        (lose_tiles, "A", "A.svs"),
-    ],
-)
-def test_one_bad_slide_is_in_quarantine_and_the_others_complete(
-    own_cohort: Cohort, tmp_path: Path, harm: Callable[[Cohort], None], name: str, said: str
-) -> None:
-    harm(own_cohort)
-    result = build(own_cohort, tmp_path / "out", intensity="none")
-    assert list(result.plan.quarantined) == [name]
-    assert said in str(result.plan.quarantined[name])
-    assert {row["slide_id"] for row in rows(tmp_path / "out")} == set("BCD")
-    assert result.manifest.report["quarantined"] == [name]
-    assert str(tmp_path) not in (tmp_path / "out" / "manifest.json").read_text()
-
-
-def test_a_slide_that_was_mended_comes_back(own_cohort: Cohort, built: Path, tmp_path: Path) -> None:
-    whole = own_cohort.slide("A").read_bytes()
-    truncate(own_cohort)
-    build(own_cohort, tmp_path / "out", intensity="none")
-    own_cohort.slide("A").write_bytes(whole)
-    assert build(own_cohort, tmp_path / "out", intensity="none").reused == ("B", "C", "D")
-    assert contents(tmp_path / "out") == contents(built)
-
-
-KILLER = """
-import os, resource, signal
-import numpy
-from her2_ihc_40x_builder.patches import unit
-make = unit.cut_slide
-def be_killed():
-    os.kill(os.getpid(), signal.SIGKILL)
-def run_out_of_memory():
-    room = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (64 << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (room, resource.RLIM_INFINITY))
-    numpy.ones(1 << 30, numpy.uint8)
-def cut_slide(task):
-    if task.slide.slide_id == "C":
-        HARM()
-    return make(task)
-unit.cut_slide = cut_slide
-if __name__ == "__main__":
-    import sys
-    from her2_ihc_40x_builder.cli import main
-    sys.exit(main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory a process has")
-@pytest.mark.parametrize("harm", ["be_killed", "run_out_of_memory"])
-def test_a_slide_that_kills_its_worker_is_reported_and_the_rest_completes(
-    cohort: Cohort, tmp_path: Path, harm: str
-) -> None:
-    (tmp_path / "killer.py").write_text(KILLER.replace("HARM", harm))
-    arguments = command(cohort, tmp_path / "out", "--workers", "2")[len(CLI) :]
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "killer.py"), *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 3, done.stderr
-    assert "quarantined C: " in done.stderr
-    assert "killed" in done.stderr
-    assert {row["slide_id"] for row in rows(tmp_path / "out")} == set("ABD")
-
-
-def test_nothing_to_make_is_an_error_that_says_why(own_cohort: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(SlideError, match="dropped for tissue"):
-        build(own_cohort, tmp_path / "out", min_tissue=1.0, white=White(40, 40, 40))
-    for slide in SCORES:
-        path = own_cohort.slide(slide)
-        path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(SlideError, match=r"A\.svs"):
-        build(own_cohort, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
