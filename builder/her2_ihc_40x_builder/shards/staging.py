@@ -149,7 +149,13 @@ def _flush(tree: Path) -> None:
 
 
 def _replace(tree: Path, target: Path, aside: Path) -> None:
-    """Rename `tree` to `target`; what was there is set aside first and comes back if anything fails."""
+    """Rename `tree` to `target`; what was there is set aside first and comes back if anything fails.
+
+    Raises:
+        OutputError: the new one is in its place, and neither does the disk say that it holds it nor can it be taken
+            back.
+        OSError: it could not be put there.
+    """
     shutil.rmtree(aside, ignore_errors=True)
     had = target.exists()
     if had:
@@ -157,9 +163,15 @@ def _replace(tree: Path, target: Path, aside: Path) -> None:
     try:
         tree.rename(target)
         sync_folder(target.parent)
-    except OSError:
+    except OSError as error:
         if not tree.exists():
-            target.rename(tree)
+            try:
+                target.rename(tree)
+            except OSError:
+                found, remedy = error.strerror or repr(error), "The new one is in its place, whole: mend the disk, and"
+                raise OutputError(
+                    str(target), "a disk that says it holds this folder", found, f"{remedy} look at it again."
+                ) from error
         if had:
             aside.rename(target)
         raise
