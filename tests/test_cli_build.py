@@ -114,7 +114,7 @@ def test_the_report_may_not_lie_in_the_data_set(
         (["--image-format", "jpeg", "--quality", "101"], "--quality"),
         (["--intensity", "macenko"], "--accept-stain-loss"),
         (["--label-map", "x=4+"], "--label-map"),
-        (["--previous", "nowhere"], "manifest.json"),
+        (["--previous", "nowhere"], "no such folder"),
         (["--labels", "nowhere.csv"], "nowhere.csv"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_series_is_made_anew_if_any_of_its_files_is_another(clinic: Path, tmp_
     assert contents(own / "made" / "out") == before
     other = write_series(own / "other", draw_field("3+", 2, 1000, 800), series="first", patient=PATIENT)
     other[1].replace(own / "WSI" / "3+" / "x" / other[1].name)
-    assert build(Cohort(own), own / "made" / "out", intensity="none").reused == ("second-0",)
+    assert "x" not in build(Cohort(own), own / "made" / "out", intensity="none").reused
 
 
 def test_no_patient_of_a_dicom_header_reaches_output_report_or_log(
@@ -82,3 +82,12 @@ def test_under_a_key_the_hash_of_the_series_stays_in_too(clinic: Path, tmp_path:
     with openslide.OpenSlide(clinic / "WSI/3+/x/first-0.dcm") as slide:
         hidden = {slide.properties["dicom.SeriesInstanceUID"], slide.properties["openslide.quickhash-1"][:8]}
     assert found_in(hidden | {"second-0", "first-0", "Laakso"}, texts_in(tmp_path / "made")) == set()
+
+
+def test_two_slides_under_one_series_uid_are_two_slides(tmp_path: Path) -> None:
+    for number, (score, slide) in enumerate((("3+", "a"), ("2+", "b"))):
+        write_series(tmp_path / "WSI" / score / slide, draw_field(score, number, 1000, 800), series="copied")
+        write_qupath(tmp_path / "qupath" / f"{slide}.geojson", (REGION,))
+    made = build(Cohort(tmp_path), tmp_path / "out", intensity="none")
+    assert made.plan.quarantined == {}
+    assert {row["slide_id"] for row in rows(tmp_path / "out")} == {"a", "b"}

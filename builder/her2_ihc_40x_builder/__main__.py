@@ -1,5 +1,7 @@
 """The program: `her2-ihc-40x`, or `python -m her2_ihc_40x_builder`."""
 
+import os
+import signal
 import sys
 
 from .forking import start_imports
@@ -9,13 +11,35 @@ _WITH_WORKERS = ("build", "plan")
 
 
 def main() -> int:
-    """Run the command that the process was started with; returns its exit code."""
-    if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
-        # Before this process imports the same: each takes a core and more than a second.
-        start_imports()
-    from .cli import main as run
+    """Run the command that the process was started with; returns its exit code: that of `cli.main`, 130 interrupted."""
+    _open_streams()
+    try:
+        # Who is asked to end leaves things as tidy as who is interrupted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
+            # Before this process imports the same: each takes a core and more than a second.
+            start_imports()
+        from .cli import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:
+        # CPython ends by the signal, and not with the exit code, if a text was being executed, as dataclasses do when
+        # they are imported: until another is executed to its end.
+        exec("")  # noqa: S102
+        print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
+        return 130
+
+
+def _open_streams() -> None:
+    """Give a process that was started without them the three standard streams, before other files take their places."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # a number, no path
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

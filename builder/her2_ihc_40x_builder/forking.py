@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import tempfile
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 
 #: What the workers of a build import.
@@ -32,5 +33,13 @@ def worker_context() -> BaseContext:
 
 def start_imports() -> None:
     """Let the imports of the workers begin, while this process does something else; workers then start at once."""
-    if worker_context().get_start_method() == "forkserver":
+    if worker_context().get_start_method() != "forkserver":
+        return
+    # That process, which ignores Ctrl-C only once it has imported, inherits what is blocked here; starting the one that
+    # tracks resources, which comes first, would end the blocking.
+    resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
         forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -85,7 +86,7 @@ class Processes:
 
 
 def _new_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_end_with_parent)
+    return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_be_a_worker)
 
 
 def _begin(function: Callable[[Task], Result]) -> None:
@@ -174,8 +175,11 @@ def _cut_short(label: str, error: BaseException) -> OutputError:
     return OutputError(label, "workers that run to their end", found, remedy)
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it does, however that was: it would go on writing."""
+def _be_a_worker() -> None:
+    """Let this process end, without a word, at Ctrl-C and when the one that started it does: it would go on writing."""
+    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as `start_imports` left it
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done; 1 an error, said on standard error, and under `--json` on standard output too; 2 a wrong
-        use of the command line; 3 done, but slides are in quarantine; 130 interrupted.
+        use of the command line; 3 done, but slides are in quarantine.
     """
     parser = argparse.ArgumentParser(
         prog="her2-ihc-40x", description="Make, check and publish the HER2-IHC-40x data set for Hugging Face datasets."
@@ -51,9 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output is gone; Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
-        return 130
 
 
 def _run(parsed: argparse.Namespace) -> int:

@@ -59,11 +59,10 @@ def survey_slides(
     """
     found: dict[str, Survey | Her2Error] = {}
     tasks = []
-    for slide in slides:
-        try:
-            mark = fingerprint(*slide.files)
-        except SlideError as error:
-            found[slide.slide_id] = error
+    marks = run_tasks(_mark, slides, workers=workers, label="Reading", unit="slide", threads=True)
+    for slide, mark in zip(slides, marks, strict=True):
+        if isinstance(mark, SlideError):
+            found[slide.slide_id] = mark
             continue
         outlines = [shapely.to_wkb(region.polygon, hex=True) for region in slide.regions]
         inputs = slide.sealed(digest_of([mark, white and white.levels, outlines]))
@@ -76,6 +75,13 @@ def survey_slides(
     surveys = run_tasks(_survey, tasks, workers=workers, label="White points", unit="slide", killed=_killed)
     found.update((task.slide.slide_id, survey) for task, survey in zip(tasks, surveys, strict=True))
     return found
+
+
+def _mark(slide: SlidePlan) -> str | SlideError:
+    try:
+        return fingerprint(*slide.files)
+    except SlideError as error:
+        return error
 
 
 @dataclass(frozen=True)

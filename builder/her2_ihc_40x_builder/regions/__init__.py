@@ -138,7 +138,7 @@ def _read(
         return None
     slide = slide_of(file.name, sizes)
     if slide is None:
-        reading.report("region without slide", shown(file), "the file is named after no slide")
+        reading.report("region without slide", shown(file), "the file is named after no slide that can be read")
     elif kind == "json":
         qupath.read(document, file, slide, sizes[slide], reading, invert_y=options.invert_y)
     else:
@@ -153,7 +153,7 @@ def _picture(
     whole = slide_of(file.name, sizes)
     pair = slide_and_roi_of(file.stem, sizes) if whole is None else (whole, None)
     if pair is None:
-        reading.report("region without slide", shown(file), "the picture is named after no slide")
+        reading.report("region without slide", shown(file), "the picture is named after no slide that can be read")
         return None
     slide, roi = pair
     class_name = crops.folder_class(file, root)

@@ -17,6 +17,7 @@ from ..geometry import Box, Size
 from ..parallel import Processes, run_tasks
 from ..parameters import BuildInputs, BuildParameters
 from .files import SlideFile, SlideListing
+from .fingerprint import fingerprint
 from .labels import LabelTable, SlideLabels, agree, folder_label
 from .scale import Scale, decide_scale
 from .slide import Slide, killed_by, open_slide
@@ -175,6 +176,8 @@ def _head(file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters:
             resample=parameters.resample,
         )
         case_id = None if labels.case_id is None else labels.case_id.value
+        # OpenSlide's key of a DICOM slide is its series' UID and nothing else, which careless copies share.
+        content_key = fingerprint(*file.files) if slide.vendor == "dicom" else slide.content_key
         return SlideHead(
-            file.slide_id, file.path, file.files, slide.content_key, slide.size, scale, score, case_id, HeldSlides()
+            file.slide_id, file.path, file.files, content_key, slide.size, scale, score, case_id, HeldSlides()
         )

@@ -1,0 +1,55 @@
+"""The program as a process: interrupted at any moment, asked to end, and started without the standard streams."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from drawn_slides import Cohort, command, contents
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and streams of POSIX")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", [0.2, 0.6, 1.2])
+def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
+    cohort: Cohort, tmp_path: Path, moment: float, number: signal.Signals
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        command(cohort, tmp_path / "out", "--workers", "2"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
+    time.sleep(moment)
+    os.killpg(process.pid, number)  # as a terminal does
+    _, said = process.communicate(timeout=60)
+    assert said == "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
+    assert process.returncode == 130
+    assert list(temporary.iterdir()) == []
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("a process is left")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_build_needs_no_standard_stream(cohort: Cohort, built: Path, tmp_path: Path, closed: str) -> None:
+    build = command(cohort, tmp_path / "out", "--workers", "2")
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, build)], check=False)
+    assert done.returncode == 0
+    assert contents(tmp_path / "out").keys() == contents(built).keys()
