@@ -109,6 +109,19 @@ def test_100_exact_leaks_of_each_kind_are_found(tmp_path: Path) -> None:
     }
 
 
+def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [(TRAIN, "S 1"), (TEST, "s1"), (TRAIN, "S2 "), (TEST, "S2"), (TRAIN, "S3"), (TEST, "S4"), (TEST, None)]
+    rows = [(side, row(f"p{at}", name, png(noise(at)))) for at, (side, name) in enumerate(names)]
+    folder = write_rows(tmp_path / "names", rows)
+    found = of(audit(folder), "slide_names")
+    assert (found.status, found.count, found.examples) == ("told", 2, (("S2",), ("s1",)))
+    assert of(audit(folder), "slides").status == "ok"
+    assert main(["audit", str(folder)]) == 0
+    assert "slide_id is known of 6 of 7 patches" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def near(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Windows on the training side, a copy of each kind on the test side, and windows that are no copy."""
