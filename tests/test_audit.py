@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -108,6 +109,19 @@ def test_100_exact_leaks_of_each_kind_are_found(tmp_path: Path) -> None:
     }
 
 
+def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [(TRAIN, "S 1"), (TEST, "s1"), (TRAIN, "S2 "), (TEST, "S2"), (TRAIN, "S3"), (TEST, "S4"), (TEST, None)]
+    rows = [(side, row(f"p{at}", name, png(noise(at)))) for at, (side, name) in enumerate(names)]
+    folder = write_rows(tmp_path / "names", rows)
+    found = of(audit(folder), "slide_names")
+    assert (found.status, found.count, found.examples) == ("told", 2, (("S2",), ("s1",)))
+    assert of(audit(folder), "slides").status == "ok"
+    assert main(["audit", str(folder)]) == 0
+    assert "slide_id is known of 6 of 7 patches" in capsys.readouterr().out
+
+
 @pytest.fixture(scope="module")
 def near(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Windows on the training side, a copy of each kind on the test side, and windows that are no copy."""
@@ -178,6 +192,13 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "an empty path": ({"image.path": ""}, {"image_path": 1}),
     "no path": ({"image.path": None}, {}),
     "its own name": ({"image.path": "bad.JPG"}, {}),
+    "tissue beyond 1": ({"tissue_fraction": 1.5}, {"values": 1}),
+    "tissue of no number": ({"tissue_fraction": math.nan}, {"tissue": 1, "values": 1}),
+    "no scale": ({"mpp": 0.0}, {"values": 1}),
+    "endless scale": ({"mpp": math.inf}, {"values": 1}),
+    "outside the slide": ({"x": -1, "y": 0}, {"values": 1}),
+    "half a place": ({"x": 1}, {"values": 1}),
+    "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0}, {}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
@@ -193,6 +214,13 @@ def test_a_bad_patch_is_found_in_both_configs(tmp_path: Path, name: str) -> None
     for config in ("wsi_split", "patch_split"):
         assert broken(found, config) == expected
         assert all(of(found, check, config).examples == (("bad",),) for check in expected)
+
+
+def test_one_id_for_two_patches(tmp_path: Path) -> None:
+    rows = [*clean(), (TEST, row("clean-1", "other", png(noise(1))))]
+    found = audit(write_rows(tmp_path / "ids", rows))
+    assert broken(found) == broken(found, "patch_split") == {"patch_ids": 2}
+    assert of(found, "patch_ids").examples == (("clean-1",), ("clean-1",))
 
 
 def test_one_image_under_two_labels(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from her2_ihc_40x_builder.audit.embedded import find_embedded
 from her2_ihc_40x_builder.audit.images import MAX_PIXELS, look_at
+from her2_ihc_40x_builder.patches.encode import Encoding, ImageFormat
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
@@ -38,6 +40,33 @@ def png_text(*, behind: bool = False) -> bytes:
     return save("PNG", pnginfo=info)
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_with(kind: bytes, content: bytes) -> bytes:
+    data = save("PNG")
+    return data[:33] + chunk(kind, content) + data[33:]
+
+
+def segment(code: int, content: bytes) -> bytes:
+    """Of a JPEG."""
+    return struct.pack(">BBH", 0xFF, code, 2 + len(content)) + content
+
+
+def jpeg_with(code: int, content: bytes, *, at: int = 20) -> bytes:
+    """A JPEG with one segment more, behind its JFIF segment."""
+    data = save("JPEG")
+    return data[:at] + segment(code, content) + data[at:]
+
+
+def webp_with(kind: bytes, content: bytes) -> bytes:
+    data = save("WEBP", lossless=True) + struct.pack("<4sI", kind, len(content)) + content
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+
+
+JFXX = b"JFXX\0\x13\1\1" + b"abc"
 EMBEDDED = {
     "plain PNG": (save("PNG"), ()),
     "plain JPEG": (save("JPEG"), ()),
@@ -53,6 +82,37 @@ EMBEDDED = {
     "text behind the pixels": (png_text(behind=True), ("text",)),
     "trailing bytes": (save("PNG") + b"name", ("bytes behind the image",)),
     "trailing bytes of a JPEG": (save("JPEG") + b"name", ("bytes behind the image",)),
+    "progressive JPEG": (save("JPEG", progressive=True), ()),
+    "JPEG with restarts": (save("JPEG", restart_marker_blocks=1), ()),
+    "JPEG of Adobe": (jpeg_with(0xEE, b"Adobe\0d\0\0\0\0\1"), ()),
+    "lossy WebP": (save("WEBP"), ()),
+    "numbers": (png_with(b"gAMA", b"\0\0\xb1\x8f"), ()),
+    "numbers and a name": (png_with(b"gAMA", b"\0\0\xb1\x8fsomebody"), ("gAMA chunk",)),
+    "time": (png_with(b"tIME", b"\x07\xe5\3\4\x0c\0\0"), ("tIME chunk",)),
+    "palette's name": (png_with(b"sPLT", b"somebody\0\x08"), ("sPLT chunk",)),
+    "calibration": (png_with(b"pCAL", b"somebody\0" + bytes(8) + b"\0\2m\0001\0002"), ("pCAL chunk",)),
+    "GIF's extension": (png_with(b"gIFx", b"somebody"), ("gIFx chunk",)),
+    "proposed palette": (png_with(b"PLTE", b"somebody!"), ("PLTE chunk",)),
+    "private chunk": (png_with(b"prVt", b"somebody"), ("private chunk",)),
+    "PNG behind a PNG": (save("PNG") + save("PNG"), ("bytes behind the image",)),
+    "chunk behind the end": (save("PNG") + chunk(b"tEXt", b"a\0b") + chunk(b"IEND", b""), ("bytes behind the image",)),
+    "JPEG behind a JPEG": (save("JPEG") + save("JPEG"), ("bytes behind the image",)),
+    "second APP0": (jpeg_with(0xE0, b"somebody"), ("APP0 segment",)),
+    "second JFIF": (jpeg_with(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0"), ("APP0 segment",)),
+    "thumbnail": (jpeg_with(0xE0, JFXX), ("APP0 segment",)),
+    "Adobe and a name": (jpeg_with(0xEE, b"Adobe\0d\0\0\0\0\1somebody"), ("APP14 segment",)),
+    "EXIF elsewhere": (jpeg_with(0xE5, b"Exif\0\0somebody"), ("APP5 segment",)),
+    "ICC elsewhere": (jpeg_with(0xE9, b"ICC_PROFILE\0\1\1somebody"), ("APP9 segment",)),
+    "ICC of a JPEG": (save("JPEG", icc_profile=b"profile"), ("ICC",)),
+    "IPTC": (jpeg_with(0xED, b"Photoshop 3.0\0somebody"), ("IPTC",)),
+    "comment behind the scan": (jpeg_with(0xFE, b"somebody", at=-2), ("comment",)),
+    "table behind the scan": (jpeg_with(0xDB, b"\3" + b"somebody" * 8, at=-2), ("DQT segment",)),
+    "unknown chunk": (webp_with(b"NAME", b"somebody"), ("NAME chunk",)),
+    "chunk of no name": (webp_with(b"\x1b[31", b"somebody"), ("???? chunk",)),
+    "pixels again": (webp_with(b"VP8L", b"somebody"), ("VP8L chunk",)),
+    "XMP of a WebP": (save("WEBP", xmp=b"<x:xmpmeta/>"), ("XMP",)),
+    "ICC of a WebP": (save("WEBP", icc_profile=b"profile"), ("ICC",)),
+    "trailing bytes of a WebP": (save("WEBP") + b"name", ("bytes behind the image",)),
 }
 
 
@@ -71,6 +131,27 @@ def test_a_segment_of_a_camera_is_named() -> None:
     assert found.embedded == ("APP5 segment",)
 
 
+def test_what_this_project_writes_holds_pixels_alone() -> None:
+    for kind in get_args(ImageFormat):
+        found, _ = look_at(Encoding(kind).encode(PIXELS))
+        assert (found.fault, found.embedded) == (None, ())
+
+
+def test_kinds_and_pieces_are_bounded() -> None:
+    names = [b"%c%c%c%c" % (97 + at % 26, 65 + at // 26, 65, 65) for at in range(500)]
+    many = save("PNG")[:33] + b"".join(chunk(name, b"") for name in names) + save("PNG")[33:]
+    assert "more" in find_embedded(many)
+    assert len(find_embedded(many)) < 50
+    assert find_embedded(save("PNG")[:33] + chunk(b"IDAT", b"") * 100_000) == {"more"}
+
+
+@given(st.sampled_from(sorted(EMBEDDED)), st.integers(0, 2000), st.binary(max_size=20))
+def test_any_bytes_have_an_answer(name: str, at: int, junk: bytes) -> None:
+    data = EMBEDDED[name][0]
+    assert len(find_embedded(data[:at] + junk + data[at:])) < 50
+    assert len(find_embedded(data[:at])) < 50
+
+
 def test_the_hash_is_of_pixels_not_of_files() -> None:
     files = [save("PNG", compress_level=0), save("PNG", compress_level=9), save("WEBP", lossless=True, exact=True)]
     assert len({look_at(data)[0].pixels_hash for data in files}) == 1
@@ -82,9 +163,6 @@ def test_the_hash_is_of_pixels_not_of_files() -> None:
 
 
 def bomb(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")

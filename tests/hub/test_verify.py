@@ -7,6 +7,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ from editions import contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.hub.verify import Problem, Subset, Verification, verify_folder
 from her2_ihc_40x_builder.shards.files import Shard, digest
-from her2_ihc_40x_builder.shards.manifest import read_manifest
+from her2_ihc_40x_builder.shards.manifest import checksum, read_manifest
 from hub_store import flip
 
 Rng = random.Random
@@ -181,6 +182,64 @@ def test_damage_is_found(good: Path, shards: Path, tmp_path: Path, damage: Calla
         shutil.rmtree(folder)
 
 
+def rewrite_manifest(folder: Path, change: Callable[[dict[str, Any]], str]) -> Path:
+    """Write its manifest anew, with a sha256 that fits."""
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    content["sha256"] = ""
+    text = change(content)
+    path.write_text(text.replace('"sha256": ""', f'"sha256": "{checksum(json.loads(text))}"'))
+    return folder
+
+
+def with_key(content: dict[str, Any]) -> str:
+    return json.dumps({**content, "remark": "somebody"}, indent=2, sort_keys=True) + "\n"
+
+
+MANIFESTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "other indents": lambda content: json.dumps(content, indent=4, sort_keys=True) + "\n",
+    "another order": lambda content: json.dumps(dict(reversed(content.items())), indent=2) + "\n",
+    "no end of line": lambda content: json.dumps(content, indent=2, sort_keys=True),
+    "blanks": lambda content: json.dumps(content, indent=2, sort_keys=True) + "\n\n",
+    "an unknown key": with_key,
+    "a key twice": lambda content: with_key(content).replace("{", '{\n  "remark": "x",', 1),
+    "a maker of another kind": lambda content: (
+        json.dumps({**content, "made_by": ["x"]}, indent=2, sort_keys=True) + "\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_that_says_the_same_otherwise(good: Path, tmp_path: Path, name: str) -> None:
+    folder = rewrite_manifest(shutil.copytree(good, tmp_path / "her2-ihc-40x"), MANIFESTS[name])
+    assert {problem.path for problem in verify(folder).problems} == {"manifest.json"}
+
+
+def test_a_manifest_that_is_written_as_ours_is_one(good: Path, tmp_path: Path) -> None:
+    def same(content: dict[str, Any]) -> str:
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+    assert verify(rewrite_manifest(shutil.copytree(good, tmp_path / "her2-ihc-40x"), same)).problems == ()
+
+
+def test_a_manifest_of_another_version_is_as_good(good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
+    (folder / "manifest.json").write_text(read_manifest(good).to_json("0.0.1é"), encoding="utf-8")
+    assert verify(folder).problems == ()
+
+
+def test_a_shard_of_another_unit(good: Path, tmp_path: Path) -> None:
+    def move(content: dict[str, Any]) -> str:
+        next(entry for entry in content["files"] if entry["unit"] != "slide-3")["unit"] = "slide-3"
+        return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+    folder = rewrite_manifest(shutil.copytree(good, tmp_path / "her2-ihc-40x"), move)
+    (problem,) = verify(folder).problems
+    assert problem.path == "manifest.json"
+    assert problem.expected.startswith("the unit that data/")
+    assert problem.found == "'slide-3'"
+
+
 def test_every_problem_is_named(good: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
     missing, flipped, short = sorted(read_manifest(folder).shards)[:3]
@@ -267,7 +326,9 @@ def test_a_subset_reads_its_part_alone(good: Path, tmp_path: Path) -> None:
 
 def test_the_command(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(good)]) == 0
-    assert f"digest {read_manifest(good).digest}" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"digest {read_manifest(good).digest}" in printed
+    assert f"manifest {contents(good)['manifest.json'][0]}" in printed
     assert main(["verify", str(tmp_path)]) == 1
     assert "manifest.json: expected a manifest" in capsys.readouterr().out
     for wrong in ("0/2", "3/2", "1", "1/0", "a/b"):

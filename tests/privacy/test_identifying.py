@@ -23,13 +23,18 @@ from her2_ihc_40x_builder.privacy.identifying import (
             "accession",
             "S21-12345 s21-12345 21-S-004567 H2021/1234 SP-20-1234 B-2021-1234 2021S1234 2021-12345 x_T20-01234",
         ),
-        ("date", "1957-03-04 19570304 04.03.1957 4-3-1957 03_04_57 scan_20210304 04031957 12Mar2021 2021-Mar-12"),
+        (
+            "date",
+            "1957-03-04 19570304 04.03.1957 4-3-1957 03_04_57 scan_20210304 04031957 12Mar2021 2021-Mar-12 "
+            "12.März_1957 3-Dezember-2020 1957Mai4 her2-0-score_train_19540302",
+        ),
         ("national", "131052-308T 010101A123N 811218-9876 19811218-9876 078-05-1120 943-476-5919 RSSMRA85T10A562S"),
         ("patient number", "MRN12345 mrn_123456 hetu-1234 Acc.No.12345"),
-        ("long number", "1234567 P0012345678 123456782 slide_654321"),
+        ("long number", "1234567 P0012345678 123456782 slide_654321 her2-0-score_test_123456.jpg"),
         (
             "name",
-            "Doe_John doe_john Doe,John DOE^JOHN DOE_JOHN John-Doe Virtanen_Aino Patient_Doe_John Ng_Wei a.b@c.fi",
+            "Doe_John doe_john Doe,John DOE^JOHN DOE_JOHN John-Doe Virtanen_Aino Patient_Doe_John Ng_Wei a.b@c.fi "
+            "MeierAnna Meier.Gudrun Meier__Gudrun S1_MeierAnna2 anna.meier TCGA-AB-1234-MEIER-ANNA",
         ),
     ],
 )
@@ -38,11 +43,21 @@ def test_what_looks_identifying_is_named_by_what_it_looks_like(reason: str, text
         assert reason in str(why_identifying(text)), text
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [("19570304", "a date"), ("1234567", "long number"), ("MRN123", "patient")]
+)
+def test_digits_of_full_width_are_digits(text: str, reason: str) -> None:
+    wide = "".join(chr(ord(char) + 0xFEE0) for char in text)
+    assert reason in str(why_identifying(wide))
+    assert why_identifying_region(wide) == why_identifying_region(text)
+
+
 PLAIN = """
 A B N S01 P01 P01-001 slide-0 slide-1_new S148DF4 S2572DE SCDFC9B patient_001 case-12 slide_000123
-her2-2+-score_train_12 her2-0-score_test_123456.jpg block-3+-train-012 CMU-1-Small-Region
+her2-2+-score_train_12 her2-0-score_test_12345.jpg block-3+-train-012 CMU-1-Small-Region
 TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAE6-4FBC-AE5F-28C03A5A6C3C histolab_tcga-cr-7395-01a-01-ts1
 3ddd9859-7875-e73f-9958-80fb5e209080 B12-003 Tumor_Left TMA_C04 HE_IHC row3_col12 2+_01 99-99-9999
+TCGA-AB-1234 TCGA-AB-1234-01A-01-BS1 QuPath BreastCore McDonald aBcDeFghIjk Breast.JPEG Slide.Tumor 12_May
 """
 
 

@@ -58,6 +58,14 @@ def test_anything_else_is_refused(tmp_path: Path, change: dict[str, Any]) -> Non
     assert not is_ours(tmp_path)
 
 
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    text = MANIFEST.to_json()
+    for twice in ('"source": {', '"parameters": {'):
+        (tmp_path / "manifest.json").write_text(text.replace(twice, f'{twice[:-1]}{{"kind": 1}},\n  {twice}'))
+        with pytest.raises(ReleaseError, match="a key that is there twice"):
+            read_manifest(tmp_path)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

@@ -17,7 +17,7 @@ from ..parallel import default_workers
 from .copies import check_exact, check_labels, check_near
 from .findings import Check, Finding, Subject
 from .leaks import check_names, check_patients, check_slides, check_windows
-from .patches import check_content, check_counts, check_files, check_metadata, check_scores
+from .patches import check_content, check_counts, check_files, check_metadata, check_rows, check_scores
 from .patients import Patients
 from .prints import Print, read_prints
 
@@ -35,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
     check_near,
     check_labels,
     check_scores,
+    check_rows,
     check_files,
     check_content,
     check_metadata,

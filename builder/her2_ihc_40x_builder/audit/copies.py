@@ -77,7 +77,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         subject.config,
         "near_across",
-        "No test patch shows tissue of a training patch: recompressed, brighter, turned, mirrored or shifted.",
+        "No test patch shows tissue of a training patch: recompressed, brighter, quarter-turned, mirrored or shifted.",
         sum(len(test[key]) for key in leaked),
         len(subject.split["test"]),
         unit="test patches",

@@ -13,15 +13,12 @@ from PIL import Image
 from her2_ihc_40x import IMAGE_ERRORS, MAX_IMAGE_BYTES
 
 from ..patches.pixels import Rgb
+from .embedded import find_embedded
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 #: More pixels are not decoded: a patch has one million.
 MAX_PIXELS = 1 << 24
 _GPS_TAG = 0x8825  # of EXIF: the pointer to GPS data
-#: What a JPEG needs to be shown, or says of colour alone; every other segment is somebody's.
-_PLAIN_SEGMENTS = ("APP0", "APP14")
-_PRIVATE_KEYS = {"xmp": "XMP", "XML:com.adobe.xmp": "XMP", "photoshop": "IPTC", "comment": "comment"}
-_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}
 
 
 @dataclass(frozen=True)
@@ -81,23 +78,9 @@ def _plain(error: BaseException) -> str:
 
 
 def _embedded(image: Image.Image, data: bytes) -> Iterator[str]:
-    """The kinds of metadata of a decoded image; of PNG, chunks behind the pixels are known only then."""
-    if "exif" in image.info:
+    """The kinds of metadata of a decoded image."""
+    yield from find_embedded(data)
+    if "exif" in image.info:  # of PNG, in a text too
         yield "EXIF"
         if _GPS_TAG in image.getexif():
             yield "GPS"
-    if "icc_profile" in image.info:
-        yield "ICC"
-    yield from (kind for key, kind in _PRIVATE_KEYS.items() if key in image.info)
-    texts = [key for key in getattr(image, "text", {}) if key not in _PRIVATE_KEYS]
-    if texts:
-        yield "text"
-    if getattr(image, "private_chunks", None):
-        yield "private chunk"
-    for name, content in getattr(image, "applist", ()):
-        known = content.startswith((b"Exif\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"Photoshop"))
-        if name != "COM" and name not in _PLAIN_SEGMENTS and not known:
-            yield f"{name} segment"
-    end = _ENDS.get(str(image.format))
-    if end is not None and not data.endswith(end):
-        yield "bytes behind the image"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,8 +13,28 @@ from .prints import Print
 
 
 def check_slides(subject: Subject) -> Iterator[Finding]:
-    """Slides with patches on both sides."""
+    """Slides with patches on both sides, and names on two sides that may be of one slide."""
     yield _shared(subject, "slides", "slide", "slide_id", lambda patch: patch.slide_id)
+    named = {side: {patch.slide_id for patch in prints if patch.slide_id} for side, prints in subject.split.items()}
+    if not any(named.values()):
+        return
+    train = {_plain_name(name) for name in named["train"]}
+    alike = {name for name in named["test"] - named["train"] if _plain_name(name) in train}
+    yield Finding(
+        subject.config,
+        "slide_names",
+        "No slide of the test side has a name of the training side but for case or blanks.",
+        len(alike),
+        len(named["test"]),
+        unit="slides",
+        binding=False,
+        **names_found(alike),
+    )
+
+
+def _plain_name(name: str) -> str:
+    """A name less what hands and tools change in it."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def check_patients(subject: Subject) -> Iterator[Finding]:

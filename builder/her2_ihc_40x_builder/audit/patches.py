@@ -1,4 +1,4 @@
-"""Checks of single patches: counts, scores, image files, and what is in them."""
+"""Checks of single patches: counts, scores, rows, image files, and what is in them."""
 
 from __future__ import annotations
 
@@ -94,6 +94,25 @@ def check_files(subject: Subject) -> Iterator[Finding]:
         "sha256",
         "The column sha256 is that of the image.",
         [patch for patch in subject.prints if patch.stated_sha256 != patch.sha256],
+    )
+
+
+def check_rows(subject: Subject) -> Iterator[Finding]:
+    """Rows: an id for each patch, and numbers that can be."""
+    counts = Counter(patch.patch_id for patch in subject.prints)
+    yield patches_found(
+        subject,
+        "patch_ids",
+        "No two patches have one patch_id.",
+        [patch for patch in subject.prints if counts[patch.patch_id] > 1],
+    )
+    wrong = [patch for patch in subject.prints if patch.impossible]
+    yield patches_found(
+        subject,
+        "values",
+        "Tissue is from 0 to 1, mpp above 0, x and y from 0; what is unknown is null.",
+        wrong,
+        note=_tally(Counter(column for patch in wrong for column in patch.impossible)),
     )
 
 

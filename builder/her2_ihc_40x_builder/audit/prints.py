@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ from .texture import Texture, darkest, describe, pack_textures, shrink
 #: Of a row group: more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
 _MAX_TEXT = 1000
-_COLUMNS = [name for name in SCHEMA.names if name not in ("roi_id", "mpp", "hue_similarity")]
+_COLUMNS = [name for name in SCHEMA.names if name not in ("roi_id", "hue_similarity")]
 #: In levels: without more, an overview shows nothing.
 _BLANK = 2.0
 #: Where nothing in a patch is as bright, none of it can be told to be glass.
@@ -54,6 +55,7 @@ class Print:
         label, slide_score: classes; the score None if unknown.
         box: x, y of the window in level-0 pixels; None if unknown.
         tissue: the row's tissue fraction; None if unknown.
+        impossible: columns of the row whose numbers cannot be.
         stated_sha256: the row's word on the image's bytes.
         sha256: of the image's bytes.
         image: what the file is.
@@ -74,6 +76,7 @@ class Print:
     slide_side: str | None
     box: tuple[int, int] | None
     tissue: float | None
+    impossible: tuple[str, ...]
     stated_sha256: str | None
     sha256: str
     image: ImageFile
@@ -191,6 +194,7 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
         slide_side=_text(row["slide_side"]),
         box=None if row["x"] is None or row["y"] is None else (row["x"], row["y"]),
         tissue=row["tissue_fraction"],
+        impossible=tuple(_impossible(row)),
         stated_sha256=_text(row["sha256"]),
         sha256=hashlib.sha256(data).hexdigest(),
         image=image,
@@ -199,6 +203,18 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
         glass=0.0 if overview is None else glass_share(overview),
         texture=None if grey is None else describe(grey, mirror="test" in (sides.wsi, sides.patch)),
     )
+
+
+def _impossible(row: Mapping[str, Any]) -> Iterator[str]:
+    """Columns whose value is none that there can be; NaN is within no range."""
+    tissue, mpp = row["tissue_fraction"], row["mpp"]
+    if tissue is not None and not 0 <= tissue <= 1:
+        yield "tissue_fraction"
+    if mpp is not None and not 0 < mpp < math.inf:
+        yield "mpp"
+    yield from (axis for axis in ("x", "y") if row[axis] is not None and row[axis] < 0)
+    if (row["x"] is None) != (row["y"] is None):
+        yield "x without y"
 
 
 def glass_share(overview: Rgb) -> float:

@@ -49,7 +49,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield f"  {_MARKS[finding.status]:<8}{finding.check:<20}{count:<28}{finding.promise}"
     if finding.status == "unknown":
         yield f"{'':10}not tested: {finding.unknown}"
-    elif finding.note and finding.status != "ok":
+    elif finding.note:
         yield f"{'':10}{finding.note}"
     if finding.status in ("broken", "told"):
         for example in finding.examples[:_SHOWN]:

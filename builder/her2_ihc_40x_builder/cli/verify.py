@@ -14,7 +14,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "verify",
         help="compare a data set with its manifest",
         description="Read every file and compare it with the manifest: bytes, sha256, columns, rows, labels; then the "
-        "card's metadata and the digest; and name what is missing or not listed. Exit code 1: there is a problem.",
+        "card's metadata and the digest; and name what is missing or not listed. The digest stands for the shards, the "
+        "manifest's sha256 for all that it says of them as well. Exit code 1: there is a problem.",
     )
     parser.add_argument("folder", type=path, help="the data set")
     parser.add_argument(
@@ -34,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     if verified.manifest is not None:
         print(f"{verified.checked} of {len(verified.manifest.shards)} shards read, no problem")
+        print(f"manifest {verified.manifest_sha256}")
         print(f"digest {verified.manifest.digest}")
     return 0
 

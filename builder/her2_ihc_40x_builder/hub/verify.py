@@ -21,7 +21,7 @@ from her2_ihc_40x import CLASSES, ReleaseError
 
 from ..card import card
 from ..parallel import default_workers, run_tasks
-from ..shards.files import Shard, Sides, open_shard
+from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
 
 #: Files that a data set may hold beside its shards and its manifest.
@@ -80,6 +80,7 @@ class Verification:
         companions: the files beside shards and manifest, as paths from the root.
         checked: shards that were read in whole.
         problems: all of them, in path order.
+        manifest_sha256: of the manifest's file; None if it was not compared with anything.
     """
 
     folder: Path
@@ -87,6 +88,7 @@ class Verification:
     companions: tuple[str, ...]
     checked: int
     problems: tuple[Problem, ...]
+    manifest_sha256: str | None = None
 
 
 def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | None = None) -> Verification:
@@ -112,7 +114,8 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
     shards = sorted(manifest.shards)
     companions, strays = _list_others(folder, {shard.path for shard in shards})
     problems += strays
-    problems += _check_manifest(folder)
+    written = (folder / FILE_NAME).read_bytes()
+    problems += _check_manifest(manifest, written)
     problems += _check_companions(folder, manifest, companions)
     problems += [Problem(path, "a file", "none") for path in [card.FILE_NAME] if path not in companions]
     chosen = shards if subset is None else shards[subset.n - 1 :: subset.t]
@@ -130,11 +133,12 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
     if subset is None and all(not result.problems for result in read):
         problems += _check_counts(manifest, [result.labels for result in read])
     problems += _check_card(folder, manifest)
-    return Verification(folder, manifest, tuple(companions), len(chosen), tuple(sorted(set(problems))))
+    named = hashlib.sha256(written).hexdigest()
+    return Verification(folder, manifest, tuple(companions), len(chosen), tuple(sorted(set(problems))), named)
 
 
 def check_entries(manifest: Manifest) -> Iterator[Problem]:
-    """The manifest's list itself: no path leaves the root, none is there twice on any file system."""
+    """The manifest's list itself: paths stay below the root, differ on every file system, and fit their units."""
     seen: set[str] = set()
     for shard in manifest.shards:
         well_typed = isinstance(shard.path, str) and isinstance(shard.bytes, int) and isinstance(shard.rows, int)
@@ -142,6 +146,8 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(FILE_NAME, "paths of shards, with bytes and rows", repr(shard.path)[:200])
         elif shard.path.casefold() in seen:
             yield Problem(FILE_NAME, "each file once", shard.path)
+        elif not is_file_of(shard.unit, shard.path.rpartition("/")[2]):
+            yield Problem(FILE_NAME, f"the unit that {shard.path} is named after", repr(shard.unit)[:200])
         else:
             seen.add(shard.path.casefold())
     for companion in manifest.companions:
@@ -149,10 +155,16 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(FILE_NAME, "paths of the card, croissant.json and figures", repr(companion.path)[:200])
 
 
-def _check_manifest(folder: Path) -> Iterator[Problem]:
-    content = json.loads((folder / FILE_NAME).read_bytes())
+def _check_manifest(manifest: Manifest, data: bytes) -> Iterator[Problem]:
+    """The manifest's file: its sha256 of itself, and not a byte but what is read from it."""
+    content = json.loads(data)
     if content.get("sha256") != (found := checksum(content)):
         yield Problem(FILE_NAME, f"content with the sha256 {content.get('sha256')!r}"[:200], found)
+        return
+    made_by = content.get("made_by")
+    version = made_by.get("her2-ihc-40x") if isinstance(made_by, dict) else None
+    if data != manifest.to_json(str(version)).encode("utf-8", "surrogatepass"):
+        yield Problem(FILE_NAME, "a manifest as this tool writes it", "other keys, or another layout")
 
 
 def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:

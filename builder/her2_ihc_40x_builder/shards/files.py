@@ -118,6 +118,11 @@ def file_stem(unit: str) -> str:
     return f"{hashlib.sha256(unit.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-{escaped[:_MAX_NAME]}"
 
 
+def is_file_of(unit: str, name: str) -> bool:
+    """Whether a file name is one that `UnitWriter` gives to a file of a unit."""
+    return re.fullmatch(re.escape(file_stem(unit)) + r"(\.part-[0-9]{3,})?\.parquet", name) is not None
+
+
 class UnitWriter:
     """Writes the rows of one unit below `root`, as they come, with at most a row group of each file in memory.
 

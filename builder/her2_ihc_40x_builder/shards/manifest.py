@@ -84,12 +84,16 @@ class Manifest:
         at = slice(0, 2) if config == "wsi_split" else slice(2, 3)
         return [shard for shard in self.shards if tuple(shard.path.split("/")[at]) == parts]
 
-    def to_json(self) -> str:
-        """The text of the file: sorted keys, two spaces, a newline at the end."""
+    def to_json(self, made_by: str = __version__) -> str:
+        """The text of the file, the one way to write it: sorted keys, two spaces, a newline at the end.
+
+        Args:
+            made_by: the version of this package that it names.
+        """
         content: dict[str, Any] = {
             "format": MANIFEST_FORMAT,
             "format_version": MANIFEST_VERSION,
-            "made_by": {"her2-ihc-40x": __version__},
+            "made_by": {"her2-ihc-40x": made_by},
             "digest": self.digest,
             "files": [asdict(shard) for shard in sorted(self.shards)],
             "companions": [asdict(companion) for companion in sorted(self.companions)],
@@ -115,7 +119,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ReleaseError(str(folder), "the folder of a data set", found, "Check the path.")
     path = folder / FILE_NAME
     try:
-        content = json.loads(_read(path))
+        content = json.loads(_read(path), object_pairs_hook=_each_once)
         if content["format"] != MANIFEST_FORMAT or content["format_version"] != MANIFEST_VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
@@ -136,6 +140,14 @@ def read_manifest(folder: Path) -> Manifest:
             str(path), "a manifest of this format", f"{error.__class__.__name__}: {error}", "Make the folder again."
         ) from error
     return manifest
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; of a key that is there twice readers take one or the other."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key that is there twice")
+    return content
 
 
 def checksum(content: Mapping[str, Any]) -> str:
