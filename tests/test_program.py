@@ -29,6 +29,8 @@ def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell's background job is started with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     time.sleep(moment)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Her2Error, ImageError
+from ..errors import ImageError, OptionError
 
 #: uint8 pixels of shape (height, width, 3), red first.
 Rgb = NDArray[np.uint8]
@@ -18,7 +18,7 @@ class White:
     """The colour of bare glass, in levels from above 0 to 255 (not rounded).
 
     Raises:
-        Her2Error: a channel is outside that range, or not a number.
+        OptionError: a channel is outside that range, or not a number.
     """
 
     red: float
@@ -28,7 +28,7 @@ class White:
     def __post_init__(self) -> None:
         if not all(0 < level <= 255 for level in self.levels):
             found = ",".join(f"{level:g}" for level in self.levels)
-            raise Her2Error("white point", "three levels above 0 and up to 255", found, "Give it as --white R,G,B.")
+            raise OptionError("white point", "three levels above 0 and up to 255", found, "Give it as --white R,G,B.")
 
     @property
     def levels(self) -> tuple[float, float, float]:

@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,6 @@ from .codecs import UNCOMPRESSED, column_codecs, read_footer
 
 ROW_GROUP_ROWS = 8
 MAX_FILE_BYTES = 500_000_000
-#: After so many bytes a file is sent to the disk, beside the work on what comes next: else its end waits for all of it.
-_SENT_AT_ONCE = 32 << 20
 _MAX_NAME = 120
 
 SCHEMA: pa.Schema = FEATURES.arrow_schema
@@ -187,9 +184,7 @@ class _OpenFile:
         self._hash = hashlib.sha256()
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         self._file = (root / path).open("xb")
-        self.bytes = self._sent = 0
-        self._sender = ThreadPoolExecutor(1)
-        self._sending: list[Future[None]] = []
+        self.bytes = 0
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self, mode="w"),
             SCHEMA,
@@ -209,13 +204,7 @@ class _OpenFile:
         self._hash.update(data)
         self._file.write(data)
         self.bytes += len(data)
-        if self.bytes - self._sent >= _SENT_AT_ONCE:
-            self._send()
         return len(data)
-
-    def _send(self) -> None:
-        self._sent = self.bytes
-        self._sending.append(self._sender.submit(os.fsync, self._file.fileno()))
 
     def tell(self) -> int:
         return self.bytes
@@ -239,14 +228,11 @@ class _OpenFile:
             self._write_group()
         self._writer.close()
         self._file.flush()
-        self._send()
-        for sending in self._sending:
-            sending.result()
-        self.abandon()
+        os.fsync(self._file.fileno())
+        self._file.close()
         return Shard(self._path, self._hash.hexdigest(), self.bytes, self._count, self._unit)
 
     def abandon(self) -> None:
-        self._sender.shutdown()
         self._file.close()
 
 

@@ -63,11 +63,12 @@ def staged_folder(
         if isinstance(error, Her2Error):  # of the input, or said already
             raise
         old = f"is in {aside}, and comes back then" if aside.exists() else "is as it was"
+        kept = f" What is finished waits in {work}." if keep and tree.exists() else ""
         raise OutputError(
             str(error.filename or target),
             "room and permission to write",
             error.strerror or repr(error),
-            f"Mend the disk, or free space or permissions, then run it again. What was there {old}.",
+            f"Mend the disk, or free space or permissions, then run it again. What was there {old}.{kept}",
         ) from error
 
 
