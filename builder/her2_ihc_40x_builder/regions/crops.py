@@ -99,7 +99,7 @@ def _placements(
     """Placements of crops, or why there is none: those that are kept, the others found and kept."""
     keys: Sequence[str | None] = [None] * len(sought)
     if kept and sought:
-        keys = run_tasks(kept.key, sought, workers=workers, label="Known crops", unit="crop", threads=True)
+        keys = kept.keys(sought, workers)
     placements: dict[int, Placement | Her2Error] = {
         index: placement
         for index, (one, key) in enumerate(zip(sought, keys, strict=True))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import openslide
@@ -21,6 +20,8 @@ import shapely
 
 from ..errors import SlideError
 from ..geometry import Size
+from ..notes import notes_folder, write_note
+from ..parallel import Processes, run_tasks
 from ..placing.search import Place
 from ..slides.fingerprint import fingerprint, sha256_of
 from .model import Area
@@ -68,20 +69,25 @@ class KeptPlacements:
     @cached_property
     def folder(self) -> Path:
         """Where the notes are."""
-        from datasets import config
+        return self._folder or notes_folder("places")
 
-        return self._folder or Path(config.HF_DATASETS_CACHE) / "her2-ihc-40x-places"
+    def keys(self, sought: Sequence[Sought], workers: Processes | None = None) -> list[str | None]:
+        """What placements of crops are known by; None where a file cannot be read: it is searched, and says so.
 
-    def key(self, sought: Sought) -> str | None:
-        """What a placement of a crop is known by; None where a file cannot be read: it is searched, and says so."""
-        try:
-            pixels = sha256_of(sought.crop)
-            own = self._marks[sought.slide_id]
-        except (OSError, SlideError):
-            return None
-        others = sorted(mark for name, mark in self._marks.items() if name != sought.slide_id)
+        Args:
+            sought: the crops, of these slides.
+            workers: as many threads read; None reads here.
+        """
+        marks = dict(zip(self._slides, _read(_mark, list(self._slides.values()), workers), strict=True))
+        crops = _read(_crop_mark, [one.crop for one in sought], workers)
+        if None in marks.values():
+            return [None] * len(sought)
+        return [crop and self._key(one, crop, marks) for one, crop in zip(sought, crops, strict=True)]
+
+    def _key(self, sought: Sought, crop: str, marks: Mapping[str, str | None]) -> str:
+        others = sorted(mark for name, mark in marks.items() if mark and name != sought.slide_id)
         size = None if sought.extent is None else [sought.extent.width, sought.extent.height]
-        return _digest([self._search, pixels, own, others, size])
+        return _digest([self._search, crop, marks[sought.slide_id], others, size])
 
     def find(self, key: str, slide_id: str) -> Placement | None:
         """The placement that a key stands for; None if there is none, or it is damaged."""
@@ -105,17 +111,7 @@ class KeptPlacements:
         place, outline = placement.place, placement.outline
         wkb = None if outline is None else shapely.to_wkb(outline, hex=True)
         content = {"score": place.score, "x": place.x, "y": place.y, "scale": place.scale, "outline": wkb}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f".{key}.{os.getpid()}.part"
-        try:
-            part.write_text(json.dumps({"placement": content, "digest": _digest([key, content])}), encoding="ascii")
-            part.replace(self.folder / f"{key}.json")
-        finally:
-            part.unlink(missing_ok=True)
-
-    @cached_property
-    def _marks(self) -> dict[str, str]:
-        return {name: fingerprint(*files) for name, files in self._slides.items()}
+        write_note(self.folder / f"{key}.json", json.dumps({"placement": content, "digest": _digest([key, content])}))
 
     @cached_property
     def _search(self) -> list[str]:
@@ -123,6 +119,29 @@ class KeptPlacements:
         modules = [path for room in _ROOMS for path in sorted((Path(__file__).parents[1] / room).glob("*.py"))]
         code = hashlib.sha256(b"\0".join(path.read_bytes() for path in modules)).hexdigest()
         return [code, cv2.__version__, openslide.__library_version__]
+
+
+_Task = TypeVar("_Task")
+
+
+def _read(
+    function: Callable[[_Task], str | None], tasks: Sequence[_Task], workers: Processes | None
+) -> list[str | None]:
+    return run_tasks(function, tasks, workers=workers, label="Known crops", unit="file", threads=True)
+
+
+def _mark(files: tuple[Path, ...]) -> str | None:
+    try:
+        return fingerprint(*files)
+    except SlideError:
+        return None
+
+
+def _crop_mark(crop: Path) -> str | None:
+    try:
+        return sha256_of(crop)
+    except OSError:
+        return None
 
 
 def _digest(content: Any) -> str:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import SlideError
+from ..notes import notes_folder, write_note
 
 #: Nanoseconds in which a file may change twice without its times telling: a hash of one so young is not kept.
 _YOUNG = 2_000_000_000
@@ -50,7 +51,8 @@ def _fingerprint(path: Path) -> str:
         found = sha256_of(path)
         newest = max(before.st_mtime_ns, before.st_ctime_ns)
         if _note(path.stat()) == note and 0 <= newest < time.time_ns() - _YOUNG:
-            _write(note, found)
+            with suppress(OSError):  # without a place to keep it, it is computed again
+                write_note(note, found)
     except OSError as error:
         told, remedy = error.strerror or repr(error), "Check the disk and the file's permissions."
         raise SlideError(str(path), "a readable file", told, remedy) from error
@@ -59,10 +61,8 @@ def _fingerprint(path: Path) -> str:
 
 def _note(state: os.stat_result) -> Path:
     """Where the hash of a file in this state is kept."""
-    from datasets import config
-
     told = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    return Path(config.HF_DATASETS_CACHE) / "her2-ihc-40x-files" / hashlib.sha256(repr(told).encode()).hexdigest()
+    return notes_folder("files") / hashlib.sha256(repr(told).encode()).hexdigest()
 
 
 def _read(note: Path) -> str | None:
@@ -71,15 +71,3 @@ def _read(note: Path) -> str | None:
     except (OSError, UnicodeDecodeError):
         return None
     return text if re.fullmatch("[0-9a-f]{64}", text) else None
-
-
-def _write(note: Path, text: str) -> None:
-    """Keep a hash; without a place to keep it, it is computed again."""
-    part = note.with_name(f".{note.name}.{os.getpid()}.part")
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="ascii")
-        part.replace(note)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
