@@ -24,7 +24,8 @@ from .summary import build_summary
 
 MARK = "index.html"
 _TITLE = "<title>her2-ihc-40x build report</title>"
-_SHORTEST, _LONGEST = 800, 2000
+#: Pixels of an overlay's longer side; between them is a level of each pyramid whose levels are a quarter of another.
+_SHORTEST, _LONGEST = 600, 2400
 _TEXT = 20
 _REGION, _KEPT, _DROPPED = (20, 90, 220), (20, 150, 60), (220, 30, 30)
 

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -81,16 +82,20 @@ def read_rows(folder: Path, manifest: Manifest) -> list[Row]:
 
 
 def read_images(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[Row, Rgb]]:
-    """Decode the images of rows of one row group, which is read as a whole; what cannot be decoded is warned of."""
+    """Decode the images of rows of one row group, of which only these are kept; what cannot be decoded is warned of."""
     path = folder / rows[0].shard
     try:
         with open_shard(path, path.stat().st_size) as file:
-            images = file.read_row_group(rows[0].group, columns=["image"]).column("image")
-    except (OSError, ValueError, pa.ArrowException) as error:
+            one_by_one = file.iter_batches(batch_size=1, row_groups=[rows[0].group], columns=["image"])
+            until_last = islice(one_by_one, max(row.place for row in rows) + 1)
+            wanted = {row.place for row in rows}
+            images = {place: one["image"][0] for place, one in enumerate(until_last) if place in wanted}
+            found = [(row, images[row.place]) for row in rows]
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise _unfit(path, error) from error
-    for row in rows:
+    for row, image_cell in found:
         try:
-            with Image.open(io.BytesIO(images[row.place].as_py()["bytes"]), formats=("PNG", "JPEG", "WEBP")) as image:
+            with Image.open(io.BytesIO(image_cell.as_py()["bytes"]), formats=("PNG", "JPEG", "WEBP")) as image:
                 if max(image.size) > _MAX_SIDE:
                     raise ValueError(f"{image.width} x {image.height} pixels")
                 pixels = np.asarray(image.convert("RGB"))

@@ -26,6 +26,7 @@ from .codecs import UNCOMPRESSED, column_codecs, read_footer
 
 ROW_GROUP_ROWS = 8
 MAX_FILE_BYTES = 500_000_000
+_READ_BUFFER = 1 << 16
 _MAX_NAME = 120
 
 SCHEMA: pa.Schema = FEATURES.arrow_schema
@@ -85,7 +86,10 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
         raise ValueError("a compressed column")
     alone = pa.BufferReader(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")  # it is read once
     metadata = pq.read_metadata(alone)
-    file = pq.ParquetFile(source, metadata=metadata, memory_map=False, pre_buffer=not isinstance(source, Path))
+    # From the disk a column is read on the way, not whole before its first value.
+    local = isinstance(source, Path)
+    buffer = _READ_BUFFER if local else 0
+    file = pq.ParquetFile(source, metadata=metadata, memory_map=False, pre_buffer=not local, buffer_size=buffer)
     try:
         if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("other columns or types than every shard has")
