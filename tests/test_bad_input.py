@@ -205,17 +205,18 @@ def test_tables_name_what_is_wrong_with_them(
     assert said in "".join(capsys.readouterr())
 
 
-def test_two_slides_of_one_id_stop_the_build_with_both_names(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_slides_of_one_id_are_both_in_quarantine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     slides, regions = _folders(tmp_path)
     (slides.parent / "0").mkdir()
-    write_slide(slides.parent / "0" / "good.svs", "3+", 1, SIDE)
-    assert main(["build", str(slides.parent), "--regions", str(regions), "--out", str(tmp_path / "out")]) == 1
-    said = capsys.readouterr().err
-    assert "0/good.svs and " in said
-    assert "3+/good.svs" in said
-    assert not (tmp_path / "out").exists()
+    for seed, twin in enumerate((slides / "twin.svs", slides.parent / "0" / "twin.svs"), 1):
+        write_slide(twin, "3+", seed, SIDE)
+    write_qupath(regions / "twin.geojson", (REGION,))
+    given = ["--regions", str(regions), "--out", str(tmp_path / "out"), "--patch-size", "256"]
+    assert main(["build", str(slides.parent), *given]) == 3
+    said = "".join(capsys.readouterr())
+    assert "0/twin.svs" in said
+    assert "3+/twin.svs" in said
+    assert list(read_manifest(tmp_path / "out").units) == ["good"]
 
 
 @pytest.mark.shared

@@ -13,7 +13,7 @@ import pytest
 
 from drawn_slides import PATCH, Cohort, boxes, build, draw_one, write_qupath
 from her2_ihc_40x_builder.demo.synthetic import SlideFormat
-from her2_ihc_40x_builder.errors import LabelError, RegionError, SlideError
+from her2_ihc_40x_builder.errors import LabelError, RegionError
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
 from her2_ihc_40x_builder.plan import plan_build
@@ -143,12 +143,19 @@ def test_sides_of_slides_from_a_table_must_name_each_that_is_made(own_cohort: Co
         plan(own_cohort, splits=table)
 
 
-def test_two_slides_of_one_content_are_refused(own_cohort: Cohort) -> None:
+def test_slides_of_one_content_or_id_are_in_quarantine_and_the_others_go_on(own_cohort: Cohort) -> None:
     copy = own_cohort.slide("A").with_name("copy.svs")
     copy.write_bytes(own_cohort.slide("A").read_bytes())
     write_qupath(own_cohort.regions / "copy.geojson", boxes())
-    with pytest.raises(SlideError, match="the same content"):
-        plan(own_cohort)
+    again = own_cohort.slide("B").parents[1] / "0" / "B.tif"
+    again.write_bytes(own_cohort.slide("B").read_bytes())
+    found = plan(own_cohort)
+    assert {slide.slide_id for slide in found.slides} == {"C", "D"}
+    said = {name.rpartition("/")[2]: str(error) for name, error in found.quarantined.items()}
+    assert said.keys() == {"A", "copy", "B.svs", "B.tif"}
+    assert "the same content as copy" in said["A"]
+    assert "the same content as A" in said["copy"]
+    assert str(again) in said["B.svs"]
 
 
 def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def plan_build(
         key: of the pseudonyms in the earlier data set; None if it has none.
 
     Raises:
-        SlideError: no folder of slides, two slides of one id or content.
+        SlideError: no folder of slides.
         LabelError: a table that cannot be read, or a class of regions whose meaning nobody gave.
         RegionError: nothing to read regions from.
         ReleaseError: an earlier data set that is none.

@@ -10,7 +10,6 @@ import pytest
 
 from drawn_dicom import write_series
 from her2_ihc_40x_builder.demo.drawing import draw_field
-from her2_ihc_40x_builder.errors import SlideError
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.slides.files import find_slides
 from her2_ihc_40x_builder.slides.scale import Mpp
@@ -66,11 +65,12 @@ def test_two_series_of_several_files_in_one_folder_are_both_refused(tmp_path: Pa
     assert sorted(Path(error.subject).name for error in listing.refused) == ["a-0.dcm", "b-0.dcm"]
 
 
-def test_two_places_of_one_name_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_of_two_places_of_one_name_none_is_taken_and_both_are_named(tmp_path: Path) -> None:
     for folder in ("0", "1+"):
         write_series(tmp_path / folder / "x", PIXELS, series=folder)
-    with pytest.raises(SlideError, match=r"0.x and .*1\+.x"):
-        find_slides(tmp_path)
+    listing = find_slides(tmp_path)
+    assert listing.slides == ()
+    assert [error.subject for error in listing.refused] == [str(tmp_path / "0" / "x"), str(tmp_path / "1+" / "x")]
 
 
 def test_a_dicom_file_that_is_no_slide_or_cut_short_is_refused_by_name(tmp_path: Path) -> None:

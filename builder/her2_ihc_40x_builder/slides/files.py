@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import openslide
 from ..errors import SlideError
 from ..parallel import Processes, run_tasks
 from ..places import shown, why_not_a_file
+from .beside import files_beside
 from .series import SERIES_SUFFIX, find_series
 from .slide import killed_by
 
@@ -30,7 +32,7 @@ class SlideFile:
     Attributes:
         slide_id: its file's name without the suffix, or the name of the folder that a DICOM series has for itself.
         place: that file or folder.
-        files: what it is in, by name.
+        files: what it is in, first the one to open.
     """
 
     slide_id: str
@@ -60,15 +62,15 @@ def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
     """List the slides under a folder, whatever order the file system gives.
 
     A file counts by its suffix (`SLIDE_SUFFIXES`) and by OpenSlide's own detection, which reads only its head; the
-    files of a DICOM series are one slide. Hidden files are left out. Links to outside of `root` are refused; folders
-    that are links are not entered.
+    files of a DICOM series are one slide. Of several slides of one id none is taken. Hidden files are left out. Links
+    to outside of `root` are refused; folders that are links are not entered.
 
     Args:
         root: the folder.
         workers: that look into files; None looks here.
 
     Raises:
-        SlideError: no such folder, or two slides of one id.
+        SlideError: no such folder.
     """
     if not root.is_dir():
         raise SlideError(str(root), "a folder of slides", "no folder", "Check the path.")
@@ -85,7 +87,7 @@ def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
         elif path.suffix.lower() == SERIES_SUFFIX:
             of_series.append(path)
         else:
-            found.append(SlideFile(path.stem, path, (path,)))
+            found.append(SlideFile(path.stem, path, (path, *files_beside(path, root))))
     for series in find_series(of_series, root, workers):
         if isinstance(series, SlideError):
             refused.append(series)
@@ -94,13 +96,12 @@ def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
         else:
             slide_id = series.place.stem if series.place.is_file() else series.place.name
             found.append(SlideFile(slide_id, series.place, series.files))
-    slides: dict[str, SlideFile] = {}
+    by_id: dict[str, list[SlideFile]] = {}
     for one in found:
-        earlier = slides.setdefault(one.slide_id, one)
-        if earlier is not one:
-            places = f"{earlier.place} and {one.place}"
-            raise SlideError(f"slide {one.slide_id}", "one file", places, "Rename or remove one of them.")
-    return SlideListing(tuple(slides[slide_id] for slide_id in sorted(slides)), tuple(refused))
+        by_id.setdefault(one.slide_id, []).append(one)
+    refused += [problem for same in by_id.values() if len(same) > 1 for problem in _of_one_id(same)]
+    slides = tuple(same[0] for _, same in sorted(by_id.items()) if len(same) == 1)
+    return SlideListing(slides, tuple(sorted(refused, key=lambda problem: problem.subject)))
 
 
 def _candidates(root: Path) -> list[Path]:
@@ -129,7 +130,18 @@ def _problem(root: Path, path: Path) -> SlideError | None:
     name = shown(path)
     if reason := why_not_a_file(path, root):
         return SlideError(name, "a slide's file inside the folder", reason, "Copy the slide in, or remove the entry.")
+    try:
+        files_beside(path, root)
+    except SlideError as error:
+        return error
     return _unfit_name(path)
+
+
+def _of_one_id(slides: Sequence[SlideFile]) -> Iterator[SlideError]:
+    for one in slides:
+        others = " and ".join(shown(other.place) for other in slides if other is not one)
+        expected, found = "an id of its own", f"{others}, which is {one.slide_id} as well"
+        yield SlideError(shown(one.place), expected, found, "Rename or remove one of them.")
 
 
 def _unknown(path: Path) -> SlideError | None:

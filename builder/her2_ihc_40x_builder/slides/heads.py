@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,14 +121,31 @@ def read_heads(
 ) -> Heads:
     """Open each slide, and decide its scale and its class; no pixel is read.
 
-    A slide at which the process is killed, as a damaged one may do to OpenSlide, has a problem like any other.
+    A slide at which the process is killed, as a damaged one may do to OpenSlide, has a problem like any other; so has
+    each of several slides of the same content.
     """
     # By the place in the folder: where the folder is must not reach the manifest.
     problems: dict[str, Her2Error] = {_below(error.subject, inputs.slides): error for error in listing.refused}
     tasks = [_Task(file, table.slides.get(file.slide_id, SlideLabels()), inputs, parameters) for file in listing.slides]
     found = run_tasks(_read, tasks, workers=workers, label="Slides", unit="slide", killed=_killed)
     problems |= {task.file.slide_id: one for task, one in zip(tasks, found, strict=True) if isinstance(one, Her2Error)}
-    return Heads(tuple(replace(one, held=held) for one in found if isinstance(one, SlideHead)), problems)
+    heads = [replace(one, held=held) for one in found if isinstance(one, SlideHead)]
+    problems |= (twins := _twins(heads))
+    return Heads(tuple(head for head in heads if head.slide_id not in twins), problems)
+
+
+def _twins(heads: Sequence[SlideHead]) -> dict[str, Her2Error]:
+    """Slides that are there twice: which of the two has the right name and class, nobody can tell."""
+    named: dict[str, list[str]] = {}
+    for head in heads:
+        named.setdefault(head.content_key, []).append(head.slide_id)
+    problems: dict[str, Her2Error] = {}
+    for twins in named.values():
+        for one in twins if len(twins) > 1 else ():
+            others = " and ".join(other for other in twins if other != one)
+            found = f"the same content as {others}"
+            problems[one] = SlideError(f"slide {one}", "a slide that is there once", found, "Remove one of them.")
+    return problems
 
 
 @dataclass(frozen=True)
