@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
+import shutil
 import sys
 import tempfile
 import time
@@ -32,8 +33,9 @@ from her2_ihc_40x_builder.audit.near import find_near
 from her2_ihc_40x_builder.audit.prints import glass_share
 from her2_ihc_40x_builder.audit.texture import OVERVIEW, Texture, darkest, describe, shrink
 from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.patches.encode import Encoding
 from her2_ihc_40x_builder.patches.pixels import Rgb
-from planted import COPIES, TEST, TRAIN, Spot, png, row, write_rows
+from planted import COPIES, TEST, TRAIN, Spot, row, write_rows
 
 SIZE = 1024
 RELEASE = (2_200, 8_797)  # patches of patch_split
@@ -145,15 +147,17 @@ class Hashes:
 
 def seconds(spots: Sequence[Spot], patches: int, folder: Path) -> None:
     """Time and memory of whole audits, and the search of the release's size."""
-    files = [png(spot.pixels, 6) for spot in spots]
+    encoding = Encoding()
     for count in (patches // 4, patches // 2, patches):
         rows = (
-            (TEST if at % 5 == 0 else TRAIN, row(f"p{at}", f"slide-{at // 16}", files[at % len(files)]))
+            (TEST if at % 5 == 0 else TRAIN, row(f"p{at}", f"slide-{at // 16}", encoding.encode(image)))
             for at in range(count)
+            for image in [_stretched(spots[at % len(spots)], at, SIZE)]
         )
         found = in_fresh_process("audit", write_rows(folder / str(count), rows))
+        shutil.rmtree(folder / str(count))
         times = f"{found['seconds']:.1f} s, of the processor {found['cpu']:.1f} s"
-        print(f"{count} patches: {times}, peak memory {found['bytes'] / 2**20:.0f} MB", flush=True)
+        print(f"{count:,} patches: {times}, peak memory {found['bytes'] / 2**20:.0f} MB", flush=True)
     textures = [_like(spots[at % len(spots)], at) for at in range(sum(RELEASE))]
     start = time.process_time()
     find_near(textures[: RELEASE[0]], textures[RELEASE[0] :])
@@ -165,14 +169,16 @@ def seconds(spots: Sequence[Spot], patches: int, folder: Path) -> None:
 
 
 def _like(spot: Spot, seed: int) -> Texture:
-    """A texture as of another window: stretched, so that it has the statistics of real ones but not their corners."""
+    return describe(darkest(_stretched(spot, seed, OVERVIEW)), mirror=True)
+
+
+def _stretched(spot: Spot, seed: int, size: int) -> Rgb:
+    """As of another window: a part of this one, so that it has the statistics of real ones but not their corners."""
     rng = np.random.default_rng(seed)
     side = int(rng.uniform(0.3, 0.7) * spot.size)
     x, y = (int(rng.integers(0, spot.size - side)) for _ in range(2))
     part = spot.pixels[y : y + side, x : x + side]
-    return describe(
-        darkest(np.asarray(cv2.resize(part, (OVERVIEW, OVERVIEW), interpolation=cv2.INTER_AREA))), mirror=True
-    )
+    return np.asarray(cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +105,11 @@ def write_rows(
     kind: str = "slides",
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a data set of rows, a unit a slide (of a release: one for all), with its manifest."""
-    units: dict[str, list[tuple[Sides, dict[str, Any]]]] = {}
-    for sides, columns in rows:
-        units.setdefault(columns["slide_id"] or "block-0", []).append((sides, columns))
+    """Write a data set of rows, with its manifest: a unit a slide, whose rows come together (of a release one for all)."""
+    units: list[str] = []
     shards, labels = [], []
-    for unit, members in units.items():
+    for unit, members in itertools.groupby(rows, lambda one: one[1]["slide_id"] or "block-0"):
+        units.append(unit)
         with UnitWriter(folder, unit) as writer:
             for sides, columns in members:
                 writer.write(sides, columns)
