@@ -105,7 +105,7 @@ def write_rows(
     kind: str = "slides",
     parameters: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a data set of rows, with its manifest: a unit a slide, whose rows come together (of a release one for all)."""
+    """Write a data set of rows with its manifest: a unit a slide (of a release one for all), its rows together."""
     units: list[str] = []
     shards, labels = [], []
     for unit, members in itertools.groupby(rows, lambda one: one[1]["slide_id"] or "block-0"):

@@ -8,18 +8,17 @@ import os
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import yaml
-from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from her2_ihc_40x import CLASSES, ReleaseError
 
 from ..card import card
+from ..card.metadata import read_metadata
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
@@ -29,9 +28,6 @@ COMPANION = re.compile(r"README\.md|croissant\.json|figures/[A-Za-z0-9+_-][A-Za-
 # What the Hub, git and a download put beside a data set; it is not of it.
 _TOOLS = re.compile(r"\.gitattributes|\.git/.*|\.cache/huggingface/.*")
 _SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
-_MAX_CARD_BYTES = 1 << 20
-#: PyYAML reads some fifty thousand characters a second; ours has six thousand.
-_MAX_METADATA = 200_000
 _CHUNK = 1 << 20
 # A few aliases in YAML can stand for more text than there is memory.
 _SHORT = reprlib.Repr()
@@ -276,9 +272,7 @@ def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem(FILE_NAME, "what a card is made from", f"{error.__class__.__name__}: {error}")
         return
     try:
-        if path.stat().st_size > _MAX_CARD_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes, more than {_MAX_CARD_BYTES}")
-        found = _read_metadata(path)
+        found = read_metadata(path)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         yield Problem(card.FILE_NAME, "metadata in YAML", str(error)[:300] or error.__class__.__name__)
         return
@@ -286,24 +280,3 @@ def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         if found.get(key) != expected.get(key):
             wanted, there = (_SHORT.repr(data[key]) if key in data else "no such key" for data in (expected, found))
             yield Problem(card.FILE_NAME, f"{_SHORT.repr(key)}: {wanted}", there)
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is there twice, as the Hub does; PyYAML would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len(set(keys)) < len(keys):
-            raise yaml.constructor.ConstructorError(None, None, "a key that is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read_metadata(path: Path) -> dict[Any, Any]:
-    text = path.read_text(encoding="utf-8-sig")
-    match = REGEX_YAML_BLOCK.search(text)
-    if match and len(match[2]) > _MAX_METADATA:
-        raise ValueError(f"{len(match[2])} characters, more than {_MAX_METADATA}")
-    metadata = yaml.load(match[2], _StrictLoader) if match else {}  # noqa: S506 (a SafeLoader)
-    if not isinstance(metadata, dict):
-        raise ValueError("no mapping")
-    return metadata
