@@ -39,7 +39,7 @@ def test_make_targets_exist() -> None:
 
 def test_commands_and_snippets_of_a_researcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commands as they stand, on a twin: `--subset` is all that a twin's size adds to them."""
-    write_twin(tmp_path / "downloads", plan_twin(0.002), lambda patch: tiny_image(patch, 1024))
+    write_twin(tmp_path / "downloads", plan_twin(0.001), lambda patch: tiny_image(patch, 1024))
     monkeypatch.chdir(tmp_path)
     packs = [shlex.split(line)[1:] for line in COMMANDS if line.startswith("her2-ihc-40x pack")]
     assert packs
