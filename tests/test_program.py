@@ -16,6 +16,9 @@ from drawn_slides import Cohort, command, contents
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and streams of POSIX")
 
 
+INTERRUPTED = "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", [0.2, 0.6, 1.2])
 def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
@@ -36,8 +39,7 @@ def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
     time.sleep(moment)
     os.killpg(process.pid, number)  # as a terminal does
     _, said = process.communicate(timeout=60)
-    assert said == "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
-    assert process.returncode == 130
+    assert (said, process.returncode) == (INTERRUPTED, 130)
     assert list(temporary.iterdir()) == []
     for _ in range(100):
         try:
@@ -47,6 +49,30 @@ def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
         time.sleep(0.1)
     else:
         pytest.fail("a process is left")
+
+
+SWALLOWED = """
+import os, signal, sys, time, types
+from her2_ihc_40x_builder import __main__ as program
+
+class Swallows(types.ModuleType):
+    def __getattr__(self, name):
+        try:
+            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+            time.sleep(5)
+        except BaseException:
+            pass
+        return lambda: print("it went on")
+
+sys.modules["her2_ihc_40x_builder.cli"] = Swallows("cli")
+sys.exit(program.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_import_that_swallows_the_interruption_does_not_keep_the_program_going(name: str) -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWED, name], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("", INTERRUPTED, 130)
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from types import FrameType
 
 from .forking import start_imports
 
@@ -13,14 +14,24 @@ _WITH_WORKERS = ("build", "plan")
 def main() -> int:
     """Run the command that the process was started with; returns its exit code: that of `cli.main`, 130 interrupted."""
     _open_streams()
+    asked: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
     try:
         # Who is asked to end leaves things as tidy as who is interrupted.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, end)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
+            signal.signal(signal.SIGINT, end)
         if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
             # Before this process imports the same: each takes a core and more than a second.
             start_imports()
         from .cli import main as run
 
+        if asked:  # some library swallows whatever is raised while it is imported
+            raise KeyboardInterrupt
         return run()
     except KeyboardInterrupt:
         # CPython ends by the signal, and not with the exit code, if a text was being executed, as dataclasses do when
