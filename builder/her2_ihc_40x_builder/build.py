@@ -113,7 +113,8 @@ def build_dataset(
         plan = names.renamed(plan_build(inputs, parameters, processes, key=names.key))
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes), names)
-        hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, processes)
+        note = tree.parent / "hue" / "decision.json"
+        hue = decide_hue(plan.slides, surveys, parameters, inputs.previous, earlier, note, processes)
         tasks = [
             UnitTask(_cut_task(slide, tree, surveys[slide.slide_id], hue, target, parameters), survey, journal)
             for slide in plan.slides

@@ -1,4 +1,4 @@
-"""Notes in the cache of `datasets`: what need not be worked out again. They hold no name, and may be deleted."""
+"""Notes of what need not be worked out again. They hold no name that is kept secret, and may be deleted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def notes_folder(kind: str) -> Path:
-    """Where notes of a kind are, `her2-ihc-40x-<kind>`; made when the first is written."""
+    """Where notes of a kind are in the cache of `datasets`, `her2-ihc-40x-<kind>`; made when the first is written."""
     from datasets import config
 
     return Path(config.HF_DATASETS_CACHE) / f"her2-ihc-40x-{kind}"

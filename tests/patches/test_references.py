@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from drawn_slides import SIZE, Cohort, build, contents, draw_cohort, draw_one, rows, write_qupath
+from her2_ihc_40x_builder import build as build_module
 from her2_ihc_40x_builder import parallel
 from her2_ihc_40x_builder.demo.synthetic import write_pixels
 from her2_ihc_40x_builder.geometry import Box
@@ -153,3 +154,34 @@ def test_what_a_process_was_killed_at_is_said_to_be_missing_and_made_up_for_by_t
     again = build(one_class, tmp_path / "out", **OPTIONS)
     assert not any("Hue: a process was killed" in warning for warning in again.plan.warnings)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_a_build_that_is_cut_short_keeps_what_was_measured(
+    one_class: Cohort, reported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: bool
+) -> None:
+    out, make = tmp_path / "out", build_module._make
+
+    def cut_short(tasks: Any, *rest: Any) -> None:
+        make(tasks[:1], *rest)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module, "_make", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            build(one_class, out, hue_filter="report", **OPTIONS)
+    (note,) = tmp_path.glob(".out.partial/hue/*")
+    if spoilt:
+        note.write_bytes(note.read_bytes()[:-40])
+    measured = []
+    find = references.find_references
+
+    def find_and_tell(keys: Any, *rest: Any) -> Any:
+        measured.append(keys)
+        return find(keys, *rest)
+
+    monkeypatch.setattr("her2_ihc_40x_builder.patches.hue_decision.find_references", find_and_tell)
+    assert len(build(one_class, out, hue_filter="report", **OPTIONS).reused) == 1
+    assert len(measured) == spoilt
+    assert contents(out) == contents(reported)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

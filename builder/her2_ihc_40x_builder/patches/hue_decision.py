@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import Her2Error
+from ..notes import write_note
 from ..parallel import Processes
 from ..parameters import BuildParameters, digest_of
 from ..shards.manifest import Manifest, read_manifest
 from ..slide_plan import SlidePlan
 from .cut import HueRule
-from .hue import HueReference, HueVerdict, decide, references_from_json
+from .hue import HueReference, HueVerdict, decide, references_from_json, references_to_json
 from .references import candidate_of, find_references, measure_classes, reference_key
 from .survey import Survey
 
@@ -65,6 +68,7 @@ def decide_hue(
     parameters: BuildParameters,
     previous: Path | None,
     earlier: Manifest | None,
+    note: Path,
     workers: Processes,
 ) -> HueDecision:
     """Choose reference patches, measure them, and decide class by class whether the filter may drop.
@@ -78,17 +82,20 @@ def decide_hue(
         parameters: of the build.
         previous: a data set whose references, and verdicts with the same options, stay.
         earlier: a data set of an earlier run; what it decided on the same inputs is not measured again.
+        note: the file where the decision is kept for the next run, should this one be cut short.
         workers: that measure.
+
+    Raises:
+        OSError: it cannot be kept.
     """
     if parameters.hue_filter == "off":
         return HueDecision((), {}, "", parameters.hue_threshold)
     kept = None if previous is None else read_manifest(previous)
-    kept_references = {} if kept is None else _references(kept, previous)
+    kept_references = {} if kept is None else _said(kept, f"{previous}: manifest.json").references
     inputs = _inputs(slides, surveys, parameters, kept)
-    if earlier is not None and _decided(earlier).get("inputs") == inputs:
-        known, said = _references(earlier, None), _verdicts(earlier)
-        if known.keys() == said.keys():
-            return HueDecision(tuple(known.values()), said, inputs, parameters.hue_threshold)
+    for said in (_noted(note), earlier and _said(earlier)):
+        if said and said.decided.get("inputs") == inputs and said.references.keys() == said.verdicts.keys():
+            return HueDecision(tuple(said.references.values()), said.verdicts, inputs, parameters.hue_threshold)
     found = dict(kept_references)
     keys = _keys(slides, parameters)
     missing = [key for key in keys if reference_key(*key) not in found]
@@ -110,7 +117,9 @@ def decide_hue(
         for reference in references
     }
     lost = (*lost_classes, *lost_slides)
-    return HueDecision(references, verdicts, "" if lost else inputs, parameters.hue_threshold, lost)
+    decision = HueDecision(references, verdicts, "" if lost else inputs, parameters.hue_threshold, lost)
+    _keep(decision, note)
+    return decision
 
 
 def _inputs(
@@ -132,28 +141,46 @@ def _inputs(
     )
 
 
-# --- What an earlier data set says -----------------------------------------------------------------------------------
+# --- What an earlier run said -----------------------------------------------------------------------------------------
 
 
-def _references(manifest: Manifest, folder: Path | None) -> dict[str, HueReference]:
-    subject = f"{folder or '--out'}: manifest.json: hue_references"
-    return {reference.key: reference for reference in references_from_json(manifest.hue_references, subject)}
+@dataclass(frozen=True)
+class _Said:
+    """What an earlier run decided: its references, by key, and what the report of its manifest says."""
+
+    references: Mapping[str, HueReference]
+    decided: Mapping[str, Any]
+
+    @property
+    def verdicts(self) -> dict[str, HueVerdict]:
+        try:
+            return {
+                key: HueVerdict(key.rpartition("/")[2], bool(one["drops"]), str(one["reason"]))
+                for key, one in self.decided.get("verdicts", {}).items()
+            }
+        except (AttributeError, KeyError, TypeError):
+            return {}  # damaged: decided anew
 
 
-def _decided(manifest: Manifest) -> Mapping[str, Any]:
+def _said(manifest: Manifest, subject: str = "--out: manifest.json") -> _Said:
+    references = references_from_json(manifest.hue_references, f"{subject}: hue_references")
     decided = manifest.report.get("hue_filter")
-    return decided if isinstance(decided, dict) else {}
+    return _Said({one.key: one for one in references}, decided if isinstance(decided, dict) else {})
 
 
-def _verdicts(manifest: Manifest) -> dict[str, HueVerdict]:
-    verdicts = _decided(manifest).get("verdicts", {})
+def _noted(note: Path) -> _Said | None:
+    """What a run that was cut short noted; a note that cannot be read is none."""
     try:
-        return {
-            key: HueVerdict(key.rpartition("/")[2], bool(one["drops"]), str(one["reason"]))
-            for key, one in verdicts.items()
-        }
-    except (AttributeError, KeyError, TypeError):
-        return {}  # damaged: decided anew
+        content = json.loads(note.read_bytes())
+        references = references_from_json(content["hue_references"], str(note))
+        return _Said({one.key: one for one in references}, dict(content["hue_filter"]))
+    except (Her2Error, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _keep(decision: HueDecision, note: Path) -> None:
+    content = {"hue_references": references_to_json(decision.references), "hue_filter": decision.to_json()}
+    write_note(note, json.dumps(content))
 
 
 def _settled(
@@ -164,7 +191,7 @@ def _settled(
     options = ("hue_filter", "hue_threshold")
     if kept is None or any(kept.parameters.get(option) != told[option] for option in options):
         return {}
-    return {key: verdict for key, verdict in _verdicts(kept).items() if key in references}
+    return {key: verdict for key, verdict in _said(kept).verdicts.items() if key in references}
 
 
 # --- Keys -------------------------------------------------------------------------------------------------------------
