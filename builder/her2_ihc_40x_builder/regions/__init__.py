@@ -68,7 +68,7 @@ def read_regions(
 
     Raises:
         RegionError: nothing is there, or a file that belongs to no slide in particular cannot be read.
-        LabelError: a class whose meaning nobody gave, two labels for one region, or two slides of one id.
+        LabelError: a class whose meaning nobody gave, or two slides of one id.
     """
     options = options or RegionOptions()
     by_id = _by_id(slides)

@@ -63,7 +63,7 @@ def combine(drawn: Sequence[Drawn], sizes: Mapping[str, Size], rules: ClassRules
         reading: where problems and findings go.
 
     Raises:
-        LabelError: a class that nobody gave a meaning, or two sources that give one region two labels.
+        LabelError: a class that nobody gave a meaning.
     """
     rules.check(one.class_name for one in drawn if not one.subtract)
     groups: dict[str, dict[str, list[Drawn]]] = defaultdict(lambda: defaultdict(list))
@@ -77,7 +77,7 @@ def combine(drawn: Sequence[Drawn], sizes: Mapping[str, Size], rules: ClassRules
     for slide in sorted(groups):
         try:
             regions += _of_slide(groups[slide], cuts[slide], sizes[slide], rules, reading)
-        except RegionError as error:
+        except (RegionError, LabelError) as error:
             reading.stop(slide, error)
     return [region for region in regions if region.slide_id not in reading.problems]
 
