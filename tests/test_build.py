@@ -235,6 +235,9 @@ def test_stain_normalisation_wants_a_reference(cohort: Cohort, built: Path, tmp_
     result = build(cohort, tmp_path / "out", **options)
     assert str(tmp_path) not in (tmp_path / "out" / "manifest.json").read_text()
     assert result.manifest.parameters["stain_reference"] == row["sha256"]
+    assert "as scanned, before the stain normalisation" in (tmp_path / "out" / "README.md").read_text()
+    assert "as scanned, before" not in (built / "README.md").read_text()
+    assert "DAB p99 is that of the slides as scanned; reinhard" in build_summary(result)
     target = pixels_of(row).mean(axis=(0, 1))
     far = max(np.abs(pixels_of(one).mean(axis=(0, 1)) - target).max() for one in rows(tmp_path / "out"))
     assert far < 8 < max(np.abs(pixels_of(one).mean(axis=(0, 1)) - target).max() for one in rows(built))

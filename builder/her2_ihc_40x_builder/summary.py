@@ -59,6 +59,8 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
             f"{label:<7}{slides:>7}{regions:>9}{kept + dropped.total():>9}{kept:>7}{dropped['tissue']:>9}"
             f"{dropped['hue']:>6}{dropped['stain']:>8}{density:>9}"
         )
+    if (intensity := result.manifest.parameters["intensity"]) in ("reinhard", "macenko"):
+        yield f"DAB p99 is that of the slides as scanned; {intensity} has changed it in the patches."
     yield f"{len(units)} slides; {len(result.reused)} of them were done already"
     yield counts_table(result.manifest.counts)
     for key, verdict in result.verdicts.items():

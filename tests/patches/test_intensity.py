@@ -5,6 +5,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from math import floor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,14 @@ def test_a_patch_of_glass_is_refused_not_filled_with_noise(name: str) -> None:
     target = fit_target(name, stained(1.0), WHITE)  # type: ignore[arg-type]
     with pytest.raises(ImageError, match=name):
         Intensity(name, WHITE, target, accept_stain_loss=True).apply(glass)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["reinhard", "macenko"])
+@pytest.mark.parametrize("pixels", [np.zeros((64, 64, 3), np.uint8), stained(1.0)[:1, :1]])
+def test_a_reference_of_one_colour_or_one_pixel_is_refused(name: str, pixels: Any) -> None:
+    pytest.importorskip("torchstain")
+    with pytest.raises(ImageError, match=name):
+        fit_target(name, pixels, None)  # type: ignore[arg-type]
 
 
 def test_torchstain_is_asked_for_only_when_used() -> None:

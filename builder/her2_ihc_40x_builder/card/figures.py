@@ -153,7 +153,8 @@ def _density(manifest: Manifest, seen: Mapping[str, Sequence[_Look]]) -> Iterato
     if manifest.source["kind"] == "slides":
         medians = [unit.get("dab_p99_median", {}) for unit in manifest.units.values()]
         values = {label: [float(found[label]) for found in medians if label in found] for label in CLASSES}
-        caption = "density_slides"
+        normalised = manifest.parameters.get("intensity") in ("reinhard", "macenko")
+        caption = "density_scanned" if normalised else "density_slides"
     else:
         values = {label: [look.density for look in looks] for label, looks in seen.items()}
         caption = "density_patches"

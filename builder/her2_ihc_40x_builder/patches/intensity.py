@@ -21,6 +21,11 @@ GLASS = 240
 STAINED = 0.15
 #: The least share of a patch that must be that dark: below it the fit is to noise.
 LEAST_STAINED = 0.001
+#: Pixels a side of the least reference that is measured.
+_LEAST_SIDE = 32
+#: The cosine above which Macenko's two stains are one.
+_ONE_STAIN = 0.9999
+_GIVE_ANOTHER = "Give a patch with tissue in it."
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,25 @@ def fit_target(name: Literal["reinhard", "macenko"], reference: Rgb, white: Whit
         MissingExtraError: torchstain is not installed.
     """
     check_rgb(reference, "reference patch")
+    if min(reference.shape[:2]) < _LEAST_SIDE:
+        found = f"{reference.shape[1]} x {reference.shape[0]}"
+        raise ImageError(name, f"at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels to measure", found, _GIVE_ANOTHER)
     scaled = reference if white is None else scale_to_glass(reference, white)
     _check_normalisable(name, scaled)
     normaliser = _normaliser(name)
-    normaliser.fit(scaled)
+    try:
+        normaliser.fit(scaled)
+    except np.linalg.LinAlgError as error:
+        raise ImageError(name, "pixels enough to measure", str(error), _GIVE_ANOTHER) from error
     parts = [getattr(normaliser, attribute) for attribute, _ in _FITTED[name]]
-    return tuple(float(value) for part in parts for value in np.ravel(part))
+    target = tuple(float(value) for part in parts for value in np.ravel(part))
+    if not np.isfinite(target).all():
+        raise ImageError(name, "pixels enough to measure", "numbers without end", _GIVE_ANOTHER)
+    if name == "macenko":
+        stains = np.reshape(target[:6], (3, 2))
+        if min(target[6:]) <= 0 or abs(stains[:, 0] @ stains[:, 1]) > _ONE_STAIN:
+            raise ImageError(name, "two stains", "one colour, lighter and darker", _GIVE_ANOTHER)
+    return target
 
 
 #: The attributes in which torchstain keeps what it fitted, and their shapes.
