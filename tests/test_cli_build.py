@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from drawn_slides import CLI, PATCH, Cohort, command, contents
 from her2_ihc_40x import CLASSES
@@ -175,3 +176,46 @@ def test_the_base_install_helps_packs_and_names_what_build_needs(cohort: Cohort,
     assert [path.name for path in tmp_path.iterdir()] == ["packed"]
     assert str(PATCH) in " ".join(commands[3])
     assert all(label in done.stdout for label in CLASSES)
+
+
+@pytest.mark.parametrize("name", [".", "", "..", "/"])
+def test_an_output_without_a_name_is_wrong_use(cohort: Cohort, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [str(cohort.slides), "--regions", str(cohort.regions), "--out", name]
+    for program in ("plan", "build"):
+        with pytest.raises(SystemExit) as ended:
+            main([program, *given])
+        assert ended.value.code == 2
+        assert "expected a folder's name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--out", "--report"])
+@pytest.mark.parametrize("place", ["WSI/3+/made", "qupath/made"])
+def test_an_output_among_the_inputs_is_refused(
+    own_cohort: Cohort, tmp_path: Path, option: str, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = [*arguments(own_cohort, tmp_path / "out"), option, str(own_cohort.root / place)]
+    assert main(run) == 1
+    assert "a place outside the folders that are read" in capsys.readouterr().err
+    assert not (own_cohort.root / place).exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_of_nothing_says_so(own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in own_cohort.regions.iterdir():
+        path.write_text('{"type": "FeatureCollection", "features": []}')
+    given = arguments(own_cohort, tmp_path / "out")[1:]
+    assert main(["plan", *given]) == 1
+    assert "no window" in capsys.readouterr().err
+    assert main(["build", *given]) == 1
+
+
+def test_a_stain_reference_that_cannot_be_measured_ends_plan_and_build_alike(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchstain")
+    black = tmp_path / "black.png"
+    Image.new("RGB", (64, 64)).save(black)
+    given = [*arguments(cohort, tmp_path / "out")[1:], "--intensity", "macenko", "--accept-stain-loss"]
+    for program in ("plan", "build"):
+        assert main([program, *given, "--stain-reference", str(black)]) == 1
+        assert f"{black}: expected two stains" in capsys.readouterr().err

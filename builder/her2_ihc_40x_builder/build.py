@@ -9,21 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from her2_ihc_40x import IMAGE_ERRORS
-
 from .card.companions import write_companions
 from .earlier import earlier_build, gone_slides, is_build, moved_slides
-from .errors import Her2Error, ImageError, OutputError, SlideError
+from .errors import Her2Error, OutputError, SlideError
 from .forking import start_imports
 from .parallel import Processes, default_workers, run_tasks
 from .parameters import BuildInputs, BuildParameters
 from .patches.cut import CutTask
 from .patches.hue import HueVerdict, references_to_json
 from .patches.hue_decision import HueDecision, decide_hue
-from .patches.intensity import Intensity, fit_target
+from .patches.intensity import Intensity
+from .patches.stain_reference import stain_target
 from .patches.survey import Survey, survey_slides
 from .patches.unit import UnitTask, is_entry, make_unit, unit_killed
 from .plan import plan_build
@@ -33,10 +29,8 @@ from .progress import Progress
 from .shards.files import Sides
 from .shards.journal import Finished, adopt, noted, published
 from .shards.manifest import Manifest, count_labels
-from .shards.staging import staged_folder
+from .shards.staging import check_outside, staged_folder
 from .slide_plan import BuildPlan, SlidePlan
-
-_STAIN_REFERENCE_SIDE = 8192
 
 
 @dataclass(frozen=True)
@@ -94,9 +88,10 @@ def build_dataset(
     parameters = parameters or BuildParameters()
     workers = workers or default_workers()
     names = names or OpenNames()
+    check_outside(out, (inputs.slides, inputs.regions))
     with names.telling():
         told = _told(parameters, names)
-        target = _stain_target(parameters)
+        target = stain_target(parameters)
     earlier = earlier_build(out)
     same = earlier is not None and earlier.parameters == told
     if earlier is not None and not (same or overwrite):
@@ -167,23 +162,6 @@ def _look(
     )
     slides = tuple(slide for slide in plan.slides if slide.slide_id in surveys)
     return BuildPlan(slides, {**plan.quarantined, **errors}, plan.warnings + warnings), surveys
-
-
-def _stain_target(parameters: BuildParameters) -> tuple[float, ...]:
-    path, name = parameters.stain_reference, parameters.intensity
-    if path is None or name not in ("reinhard", "macenko"):
-        return ()
-    try:
-        with Image.open(path, formats=("PNG", "JPEG", "WEBP")) as image:
-            if max(image.size) > _STAIN_REFERENCE_SIDE:
-                found = f"{image.width} x {image.height}"
-                raise ImageError(str(path), f"at most {_STAIN_REFERENCE_SIDE} pixels a side", found, "Give one patch.")
-            pixels = np.asarray(image.convert("RGB"))
-    except IMAGE_ERRORS as error:
-        if isinstance(error, Her2Error):
-            raise
-        raise ImageError(str(path), "a stain reference in PNG, JPEG or WebP", str(error), "Give one patch.") from error
-    return fit_target("reinhard" if name == "reinhard" else "macenko", pixels, parameters.white)
 
 
 def _cut_task(

@@ -186,6 +186,21 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
 
 
+@pytest.mark.parametrize("below", ["", "data/wsi_train"])
+def test_the_current_folder_and_those_above_it_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    target = tmp_path / "ours"
+    (target / below).mkdir(parents=True)
+    monkeypatch.chdir(target / below)
+    with (
+        pytest.raises(OutputError, match="the current one, or one above it"),
+        staged_folder(target, overwrite=True, is_ours=lambda folder: True),
+    ):
+        pytest.fail("it was given")
+    assert (target / below).is_dir()
+
+
 def test_a_mount_point_is_refused_at_once() -> None:
     with pytest.raises(OutputError, match="mount point"):
         fill(Path("/proc"), "x", overwrite=True)

@@ -25,6 +25,14 @@ def path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def folder(text: str) -> Path:
+    """A folder to make, or to make anew; it has a name, since it appears beside its place first."""
+    place = path(text)
+    if place.name in ("", ".."):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a folder's name, such as her2-ihc-40x")
+    return place
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """`--workers`."""
     parser.add_argument("--workers", type=positive, default=default_workers(), help="cores to use (%(default)s)")
@@ -94,8 +102,8 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """What `build` is told of its output; `plan` takes it too, so that one line serves both."""
-    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
-    parser.add_argument("--report", type=path, help="the report's folder, not to be published (OUT-report)")
+    parser.add_argument("--out", type=folder, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--report", type=folder, help="the report's folder, not to be published (OUT-report)")
     parser.add_argument("--report-dropped", action="store_true", help="list each dropped window and why")
     parser.add_argument(
         "--pseudonymize",

@@ -26,11 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import build, report
     from ..earlier import earlier_build
     from ..privacy import private_names
+    from ..shards.staging import check_outside
     from ..summary import build_summary, dropped_lines
 
     inputs, parameters = build_arguments(arguments)
     folder = arguments.report or arguments.out.with_name(f"{arguments.out.name}-report")
     report.check_place(folder, arguments.out)
+    check_outside(folder, (inputs.slides, inputs.regions))
     names = None
     if arguments.pseudonymize:
         built = None if arguments.overwrite else earlier_build(arguments.out)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import pack as packing
 from ..summary import counts_table
-from .arguments import add_license, add_workers, path, positive
+from .arguments import add_license, add_workers, folder, path, positive
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "Parquet that plain datasets.load_dataset loads in both configs.",
     )
     parser.add_argument("release", type=path, help="the folder that holds the zips or what was in them, or one zip")
-    parser.add_argument("--out", type=path, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
+    parser.add_argument("--out", type=folder, default=Path("her2-ihc-40x"), help="the folder to make (%(default)s)")
     parser.add_argument("--slides", type=path, help="a CSV of patch_id, slide_id; the release itself names no slide")
     parser.add_argument(
         "--check",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 
 from her2_ihc_40x import CLASSES
@@ -23,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="say what build would make, and every problem",
         description="Read slides' heads, labels and regions as `build` does, and say how many patches, bytes and "
         "minutes that is, and what is wrong; nothing is written but where crops lie, for `build`. "
-        "Exit code 3: some slides would be in quarantine.",
+        "Exit code 3: some slides would be in quarantine; 1: nothing would be made.",
     )
     add_build_arguments(parser)
     add_output_arguments(parser)
@@ -33,10 +34,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and print."""
     from ..parallel import Processes
+    from ..patches.stain_reference import stain_target
     from ..plan import plan_build
     from ..privacy.key_file import read_key
+    from ..shards.staging import check_outside
 
     inputs, parameters = build_arguments(arguments)
+    check_outside(arguments.out, (inputs.slides, inputs.regions))
+    stain_target(parameters)
     key = read_key(arguments.pseudonymize) if arguments.pseudonymize and inputs.previous else None
     with Processes(arguments.workers) as workers:
         plan = plan_build(inputs, parameters, workers, key=key)
@@ -58,4 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     for name, error in plan.quarantined.items():
         print(f"quarantine {name}: {error}")
+    if not total:
+        print("her2-ihc-40x: no window: build would make nothing", file=sys.stderr)
+        return 1
     return 3 if plan.quarantined else 0

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,6 +39,10 @@ def staged_folder(
     tree, aside = work / ("tree" if keep else f"tree-{os.getpid()}-{time.monotonic_ns()}"), work / "replaced"
     if target.is_mount():
         raise OutputError(str(target), "a folder that can be replaced", "a mount point", "Give a folder in it.")
+    with suppress(FileNotFoundError):  # a current folder that is gone is in none
+        if Path.cwd().is_relative_to(target):  # whoever is in it would be left in a folder that is gone
+            expected, found = "a folder that can be replaced", "the current one, or one above it"
+            raise OutputError(str(target), expected, found, "Go elsewhere first (cd).")
     try:
         with _exclusive(work, target):
             try:
@@ -70,6 +74,19 @@ def staged_folder(
             error.strerror or repr(error),
             f"Mend the disk, or free space or permissions, then run it again. What was there {old}.{kept}",
         ) from error
+
+
+def check_outside(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output among inputs, where the next run would read it as one of them.
+
+    Raises:
+        OutputError: it is in a folder of inputs, or is one.
+    """
+    place = output.resolve()
+    for given in inputs:
+        if given.is_dir() and place.is_relative_to(given.resolve()):
+            expected, found = "a place outside the folders that are read", f"one in {given}"
+            raise OutputError(str(output), expected, found, "Give another --out and --report.")
 
 
 def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], bool]) -> None:

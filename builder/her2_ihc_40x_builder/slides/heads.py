@@ -193,8 +193,16 @@ def _head(file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters:
             resample=parameters.resample,
         )
         case_id = None if labels.case_id is None else labels.case_id.value
-        # OpenSlide's key of a DICOM slide is its series' UID and nothing else, which careless copies share.
-        content_key = fingerprint(*file.files) if slide.vendor == "dicom" else slide.content_key
+        content_key = _content_key(slide, file.files)
         return SlideHead(
             file.slide_id, file.path, file.files, content_key, slide.size, scale, score, case_id, HeldSlides()
         )
+
+
+def _content_key(slide: Slide, files: tuple[Path, ...]) -> str:
+    """OpenSlide's key where it hangs on all of the pixels' place and on nothing else."""
+    if slide.vendor == "dicom":  # of the series' UID alone, which careless copies share
+        return fingerprint(*files)
+    if slide.vendor == "hamamatsu" and len(files) > 1:  # of the index too, which names its images: a copy's are others
+        return fingerprint(*files[1:])
+    return slide.content_key
