@@ -156,6 +156,8 @@ def test_slides_of_one_content_or_id_are_in_quarantine_and_the_others_go_on(own_
     assert "the same content as copy" in said["A"]
     assert "the same content as A" in said["copy"]
     assert str(again) in said["B.svs"]
+    for slide in ("A", "B", "copy"):
+        assert f"{slide}.geojson: slide {slide} is in quarantine" in "\n".join(found.warnings)
 
 
 def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

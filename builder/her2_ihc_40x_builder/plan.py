@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from .earlier import previous_sides, unsealed_sides
 from .errors import Her2Error
@@ -11,9 +12,10 @@ from .geometry import Box
 from .parallel import Processes
 from .parameters import BuildInputs, BuildParameters
 from .privacy.pseudonyms import Key
-from .regions import KeptPlacements, Region, RegionOptions, RegionSet, read_regions
+from .regions import Finding, KeptPlacements, Region, RegionOptions, RegionSet, read_regions
+from .regions.names import slide_and_roi_of, slide_of
 from .slide_plan import BuildPlan, PlannedPatch, SlidePlan, patch_id
-from .slides.files import find_slides
+from .slides.files import find_slides, is_file_name
 from .slides.heads import HeldSlides, SlideHead, read_heads
 from .slides.labels import LabelTable, read_labels
 from .slides.scale import warn_of_spread
@@ -63,7 +65,7 @@ def plan_build(
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])
-    warnings += [f"{finding.kind}: {finding.subject}: {finding.detail}" for finding in regions.findings]
+    warnings += _finding_warnings(regions.findings, found.problems)
     windows: dict[str, _Windows] = {}
     for head in found.heads:
         if head.slide_id not in quarantined:
@@ -107,6 +109,20 @@ def _head_warnings(heads: Sequence[SlideHead]) -> list[str]:
     notes = [warning for head in heads for warning in head.scale.warnings]
     spread = warn_of_spread({head.slide_id: head.scale.mpp for head in heads})
     return notes + ([spread] if spread else [])
+
+
+def _finding_warnings(findings: Sequence[Finding], problems: Mapping[str, Her2Error]) -> list[str]:
+    """What was found out about regions; those of slides in trouble are no regions of unknown slides."""
+    troubled = {PurePath(name).stem if is_file_name(name) else name for name in problems}
+    notes = []
+    for finding in findings:
+        name = PurePath(finding.subject)
+        pair = slide_and_roi_of(name.stem, troubled)
+        slide = slide_of(name.name, troubled) or (pair and pair[0])
+        known = finding.kind == "region without slide" and slide
+        detail = f"slide {slide} is in quarantine" if known else finding.detail
+        notes.append(f"{finding.kind}: {finding.subject}: {detail}")
+    return notes
 
 
 def _side_warnings(slides: Sequence[SlidePlan], given: GivenSides) -> list[str]:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -18,7 +18,7 @@ from ..errors import Her2Error, OutputError
 from ..regions import Region
 from ..shards.manifest import Manifest
 from ..slide_plan import BuildPlan, SlidePlan
-from ..slides.files import SLIDE_SUFFIXES
+from ..slides.files import is_file_name
 from .key_file import read_key, read_or_make_key, write_private
 from .pseudonyms import Key
 
@@ -67,7 +67,7 @@ class PrivateNames(OpenNames):
         slides = sorted((self._slide(slide) for slide in plan.slides), key=lambda slide: slide.slide_id)
         quarantined = {}
         for name, error in plan.quarantined.items():
-            pseudonym = self._file(name) if _is_file(name) else self._slide_id(name)
+            pseudonym = self._file(name) if is_file_name(name) else self._slide_id(name)
             quarantined[pseudonym] = self.told(pseudonym, error)
         warnings: tuple[str, ...] = ()
         if plan.warnings:
@@ -173,11 +173,6 @@ class PrivateNames(OpenNames):
             remedy = "Give the key that it was made with, or move it elsewhere and keep it with its key."
             raise OutputError(str(self.path), f"the names of key {self.key.id}", f"those of {key_id}", remedy)
         return names
-
-
-def _is_file(name: str) -> bool:
-    """Whether what is in quarantine is a file that gave no slide."""
-    return "/" in name or PurePath(name).suffix.lower() in SLIDE_SUFFIXES
 
 
 def check_key(key_file: Path, out: Path, earlier: Manifest) -> None:

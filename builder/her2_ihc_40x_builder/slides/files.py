@@ -104,6 +104,11 @@ def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
     return SlideListing(slides, tuple(sorted(refused, key=lambda problem: problem.subject)))
 
 
+def is_file_name(name: str) -> bool:
+    """Whether what is in trouble is called by the place of a file that gave no slide, and not by a slide's id."""
+    return "/" in name or _is_slide_name(name)
+
+
 def _candidates(root: Path) -> list[Path]:
     """What a person may take for a slide, also where it is none: it is then refused by name, not passed over.
 
