@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,37 @@ def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
     rows = [(side, row(f"p{at}", name, png(noise(at)))) for at, (side, name) in enumerate(names)]
     folder = write_rows(tmp_path / "names", rows)
     found = of(audit(folder), "slide_names")
-    assert (found.status, found.count, found.examples) == ("told", 2, (("S2",), ("s1",)))
+    assert (found.status, found.count, found.examples) == ("told", 2, (("S2", "S2 "), ("s1", "S 1")))
     assert of(audit(folder), "slides").status == "ok"
     assert main(["audit", str(folder)]) == 0
     assert "slide_id is known of 6 of 7 patches" in capsys.readouterr().out
+
+
+def test_patients_spelled_alike_are_told_by_column_and_by_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: list[tuple[Sides, str | None]] = [
+        (TRAIN, "Müller"),
+        (TEST, unicodedata.normalize("NFD", "MÜLLER")),
+        (TRAIN, "P 1"),
+        (TRAIN, "p1"),
+    ]
+    names += [(TEST, "P1"), (TRAIN, "P2"), (TEST, "P2"), (TRAIN, "p2"), (TEST, "P3"), (TEST, None)]
+    rows = [(side, row(f"p{at}", f"s{at}", png(noise(at)), case_id=name)) for at, (side, name) in enumerate(names)]
+    found = audit(write_rows(tmp_path / "column", rows))
+    alike = of(found, "patient_names")
+    assert (alike.status, alike.count, alike.of) == ("told", 3, 4)
+    assert alike.examples == ((names[1][1], "Müller"), ("P1", "P 1", "p1"), ("P2", "p2"))
+    assert broken(found) == {"patients": 1}  # P2 as it is
+
+    bare = write_rows(tmp_path / "table", [(side, {**columns, "case_id": None}) for side, columns in rows])
+    table = tmp_path / "patients.csv"
+    table.write_text("slide_id,case_id\n" + "".join(f"s{at},{name or ''}\n" for at, (_, name) in enumerate(names)))
+    assert main(["audit", str(bare), "--patients", str(table)]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"unknown +patient_names +- .*\n +not tested: no patch has case_id", printed)
+    assert re.search("found +patient_names_listed +3 of 4 patients", printed)
+    assert "P1 | P 1 | p1" in printed
 
 
 @pytest.fixture(scope="module")

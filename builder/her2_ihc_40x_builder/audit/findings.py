@@ -140,7 +140,12 @@ def pairs_found(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def names_found(names: Collection[str]) -> dict[str, Any]:
     """Slides or patients, as the fields of a finding."""
-    return {"examples": tuple((name,) for name in sorted(names)[:_EXAMPLES])}
+    return groups_found([(name,) for name in names])
+
+
+def groups_found(groups: Collection[tuple[str, ...]]) -> dict[str, Any]:
+    """Names that belong together, as the fields of a finding."""
+    return {"examples": tuple(sorted(groups)[:_EXAMPLES])}
 
 
 Check = Callable[[Subject], Iterator[Finding]]
