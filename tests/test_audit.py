@@ -224,9 +224,15 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "tissue of no number": ({"tissue_fraction": math.nan}, {"tissue": 1, "values": 1}),
     "no scale": ({"mpp": 0.0}, {"values": 1}),
     "endless scale": ({"mpp": math.inf}, {"values": 1}),
+    "scale of no number": ({"mpp": math.nan}, {"values": 1}),
+    "scale of 10x": ({"mpp": 1.0}, {"values": 1}),
+    "likeness beyond 1": ({"hue_similarity": 1.01}, {"values": 1}),
+    "likeness below -1": ({"hue_similarity": -1.01}, {"values": 1}),
+    "likeness of no number": ({"hue_similarity": math.nan}, {"values": 1}),
     "outside the slide": ({"x": -1, "y": 0}, {"values": 1}),
     "half a place": ({"x": 1}, {"values": 1}),
-    "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0}, {}),
+    "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0, "hue_similarity": 1.0}, {}),
+    "a hue that is the opposite": ({"hue_similarity": -1.0}, {}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
