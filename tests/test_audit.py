@@ -22,7 +22,7 @@ from her2_ihc_40x import ReleaseError
 pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from her2_ihc_40x_builder.audit import CHECKS, Audit, audit_edition
-from her2_ihc_40x_builder.audit.findings import Finding
+from her2_ihc_40x_builder.audit.findings import MAX_EXAMPLES, Finding, groups_found
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.hub.diff import open_edition
@@ -108,6 +108,44 @@ def test_100_exact_leaks_of_each_kind_are_found(tmp_path: Path) -> None:
         "same_bytes_across": 100,
         "same_pixels_across": 200,
     }
+
+
+def test_what_leaks_can_be_taken_out_by_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    field = draw_patch("2+", 1, 256)
+    rows = [*clean(8), (TRAIN, row("near", "near", png(field)))]
+    rows += [(TEST, row(f"near{at}", f"near{at}", png(np.rot90(field), 1 + at % 2))) for at in range(4)]
+    for at in range(12):
+        rows += [(TRAIN, row(f"b{at}", f"b{at}", png(noise(at)))), (TEST, row(f"b{at}'", f"b{at}'", png(noise(at))))]
+        rows += [(TRAIN, row(f"s{at}", f"s{at}", png(noise(100 + at))))]
+        rows += [(TEST, row(f"s{at}'", f"s{at}", png(noise(200 + at))))]
+    folder = write_rows(tmp_path / "planted", rows)
+    assert main(["audit", str(folder)]) == 1
+    shown = re.search(r"same_bytes_across .*\n((?: {10}\S.*\n)+)", capsys.readouterr().out)
+    assert shown
+    assert len(shown[1].splitlines()) == 4  # three, and "..."
+    assert main(["audit", str(folder), "--json"]) == 1
+    findings = [f for f in json.loads(capsys.readouterr().out)["findings"] if f["config"] == "wsi_split"]
+    examples = {f["check"]: f["examples"] for f in findings}
+    assert len(examples["slides"]) == len(examples["same_bytes_across"]) == 12
+    assert {pair[0] for pair in examples["near_across"]} >= {f"near{at}" for at in range(4)}  # of equal pixels all
+    assert {f["examples_left_out"] for f in findings} == {0}
+
+    slides = {slide for (slide,) in examples["slides"]}
+    leaking = {pair[0] for check in ("same_pixels_across", "near_across") for pair in examples[check]}
+    kept = [
+        (side, columns)
+        for side, columns in rows
+        if columns["patch_id"] not in leaking and not (side == TEST and columns["slide_id"] in slides)
+    ]
+    assert [f.check for f in audit(write_rows(tmp_path / "mended", kept)).broken if f.check.endswith("across")] == []
+    assert of(audit(tmp_path / "mended"), "slides").status == "ok"
+
+
+def test_examples_have_a_bound_that_is_told() -> None:
+    fields = groups_found([("one",)] * (MAX_EXAMPLES + 5))
+    finding = Finding("wsi_split", "slides", "", MAX_EXAMPLES + 5, MAX_EXAMPLES + 5, **fields).to_json()
+    assert len(finding["examples"]) == MAX_EXAMPLES == 100_000
+    assert (finding["count"], finding["examples_left_out"]) == (100_005, 5)
 
 
 def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
@@ -371,8 +409,9 @@ def test_json_is_the_same_for_any_number_of_workers(near: Path, capsys: pytest.C
     content = json.loads(printed[0])
     top = ("format", "format_version", "name", "digest", "source", "patients_table", "patches", "broken", "findings")
     assert tuple(content) == top
-    keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note", "examples")
-    assert all(tuple(finding) == keys for finding in content["findings"])
+    keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note")
+    lists = ("examples", "examples_left_out")
+    assert all(tuple(finding) == keys + lists for finding in content["findings"])
     assert len(content["findings"]) >= 2 * len(CHECKS)
     assert content["patches"]["wsi_split"] == {"train": 9, "test": len(COPIES) + 5}
 

@@ -56,7 +56,7 @@ def _alike(subject: Subject, check: str, what: str, column: str, key: Callable[[
         unit=f"{what}s",
         binding=False,
         unknown=_unknown(subject, column, sum(map(len, named.values()))),
-        **groups_found(alike),
+        **groups_found(sorted(alike)),
     )
 
 

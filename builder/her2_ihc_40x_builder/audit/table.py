@@ -54,5 +54,5 @@ def _lines(finding: Finding) -> Iterator[str]:
     if finding.status in ("broken", "told"):
         for example in finding.examples[:_SHOWN]:
             yield f"{'':10}{' | '.join(map(printable, example))}"
-        if finding.count > _SHOWN and finding.examples:
+        if len(finding.examples) > _SHOWN:
             yield f"{'':10}..."
