@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from her2_ihc_40x import ReleaseError
 pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from her2_ihc_40x_builder.audit import CHECKS, Audit, audit_edition
-from her2_ihc_40x_builder.audit.findings import Finding
+from her2_ihc_40x_builder.audit.findings import MAX_EXAMPLES, Finding, groups_found
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.hub.diff import open_edition
@@ -109,6 +110,44 @@ def test_100_exact_leaks_of_each_kind_are_found(tmp_path: Path) -> None:
     }
 
 
+def test_what_leaks_can_be_taken_out_by_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    field = draw_patch("2+", 1, 256)
+    rows = [*clean(8), (TRAIN, row("near", "near", png(field)))]
+    rows += [(TEST, row(f"near{at}", f"near{at}", png(np.rot90(field), 1 + at % 2))) for at in range(4)]
+    for at in range(12):
+        rows += [(TRAIN, row(f"b{at}", f"b{at}", png(noise(at)))), (TEST, row(f"b{at}'", f"b{at}'", png(noise(at))))]
+        rows += [(TRAIN, row(f"s{at}", f"s{at}", png(noise(100 + at))))]
+        rows += [(TEST, row(f"s{at}'", f"s{at}", png(noise(200 + at))))]
+    folder = write_rows(tmp_path / "planted", rows)
+    assert main(["audit", str(folder)]) == 1
+    shown = re.search(r"same_bytes_across .*\n((?: {10}\S.*\n)+)", capsys.readouterr().out)
+    assert shown
+    assert len(shown[1].splitlines()) == 4  # three, and "..."
+    assert main(["audit", str(folder), "--json"]) == 1
+    findings = [f for f in json.loads(capsys.readouterr().out)["findings"] if f["config"] == "wsi_split"]
+    examples = {f["check"]: f["examples"] for f in findings}
+    assert len(examples["slides"]) == len(examples["same_bytes_across"]) == 12
+    assert {pair[0] for pair in examples["near_across"]} >= {f"near{at}" for at in range(4)}  # of equal pixels all
+    assert {f["examples_left_out"] for f in findings} == {0}
+
+    slides = {slide for (slide,) in examples["slides"]}
+    leaking = {pair[0] for check in ("same_pixels_across", "near_across") for pair in examples[check]}
+    kept = [
+        (side, columns)
+        for side, columns in rows
+        if columns["patch_id"] not in leaking and not (side == TEST and columns["slide_id"] in slides)
+    ]
+    assert [f.check for f in audit(write_rows(tmp_path / "mended", kept)).broken if f.check.endswith("across")] == []
+    assert of(audit(tmp_path / "mended"), "slides").status == "ok"
+
+
+def test_examples_have_a_bound_that_is_told() -> None:
+    fields = groups_found([("one",)] * (MAX_EXAMPLES + 5))
+    finding = Finding("wsi_split", "slides", "", MAX_EXAMPLES + 5, MAX_EXAMPLES + 5, **fields).to_json()
+    assert len(finding["examples"]) == MAX_EXAMPLES == 100_000
+    assert (finding["count"], finding["examples_left_out"]) == (100_005, 5)
+
+
 def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,10 +155,37 @@ def test_slides_that_differ_by_case_or_blanks_and_slides_unknown_are_told(
     rows = [(side, row(f"p{at}", name, png(noise(at)))) for at, (side, name) in enumerate(names)]
     folder = write_rows(tmp_path / "names", rows)
     found = of(audit(folder), "slide_names")
-    assert (found.status, found.count, found.examples) == ("told", 2, (("S2",), ("s1",)))
+    assert (found.status, found.count, found.examples) == ("told", 2, (("S2", "S2 "), ("s1", "S 1")))
     assert of(audit(folder), "slides").status == "ok"
     assert main(["audit", str(folder)]) == 0
     assert "slide_id is known of 6 of 7 patches" in capsys.readouterr().out
+
+
+def test_patients_spelled_alike_are_told_by_column_and_by_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names: list[tuple[Sides, str | None]] = [
+        (TRAIN, "Müller"),
+        (TEST, unicodedata.normalize("NFD", "MÜLLER")),
+        (TRAIN, "P 1"),
+        (TRAIN, "p1"),
+    ]
+    names += [(TEST, "P1"), (TRAIN, "P2"), (TEST, "P2"), (TRAIN, "p2"), (TEST, "P3"), (TEST, None)]
+    rows = [(side, row(f"p{at}", f"s{at}", png(noise(at)), case_id=name)) for at, (side, name) in enumerate(names)]
+    found = audit(write_rows(tmp_path / "column", rows))
+    alike = of(found, "patient_names")
+    assert (alike.status, alike.count, alike.of) == ("told", 3, 4)
+    assert alike.examples == ((names[1][1], "Müller"), ("P1", "P 1", "p1"), ("P2", "p2"))
+    assert broken(found) == {"patients": 1}  # P2 as it is
+
+    bare = write_rows(tmp_path / "table", [(side, {**columns, "case_id": None}) for side, columns in rows])
+    table = tmp_path / "patients.csv"
+    table.write_text("slide_id,case_id\n" + "".join(f"s{at},{name or ''}\n" for at, (_, name) in enumerate(names)))
+    assert main(["audit", str(bare), "--patients", str(table)]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"unknown +patient_names +- .*\n +not tested: no patch has case_id", printed)
+    assert re.search("found +patient_names_listed +3 of 4 patients", printed)
+    assert "P1 | P 1 | p1" in printed
 
 
 @pytest.fixture(scope="module")
@@ -196,9 +262,15 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "tissue of no number": ({"tissue_fraction": math.nan}, {"tissue": 1, "values": 1}),
     "no scale": ({"mpp": 0.0}, {"values": 1}),
     "endless scale": ({"mpp": math.inf}, {"values": 1}),
+    "scale of no number": ({"mpp": math.nan}, {"values": 1}),
+    "scale of 10x": ({"mpp": 1.0}, {"values": 1}),
+    "likeness beyond 1": ({"hue_similarity": 1.01}, {"values": 1}),
+    "likeness below -1": ({"hue_similarity": -1.01}, {"values": 1}),
+    "likeness of no number": ({"hue_similarity": math.nan}, {"values": 1}),
     "outside the slide": ({"x": -1, "y": 0}, {"values": 1}),
     "half a place": ({"x": 1}, {"values": 1}),
-    "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0}, {}),
+    "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0, "hue_similarity": 1.0}, {}),
+    "a hue that is the opposite": ({"hue_similarity": -1.0}, {}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
@@ -337,8 +409,9 @@ def test_json_is_the_same_for_any_number_of_workers(near: Path, capsys: pytest.C
     content = json.loads(printed[0])
     top = ("format", "format_version", "name", "digest", "source", "patients_table", "patches", "broken", "findings")
     assert tuple(content) == top
-    keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note", "examples")
-    assert all(tuple(finding) == keys for finding in content["findings"])
+    keys = ("config", "check", "promise", "status", "count", "of", "unit", "binding", "unknown", "note")
+    lists = ("examples", "examples_left_out")
+    assert all(tuple(finding) == keys + lists for finding in content["findings"])
     assert len(content["findings"]) >= 2 * len(CHECKS)
     assert content["patches"]["wsi_split"] == {"train": 9, "test": len(COPIES) + 5}
 

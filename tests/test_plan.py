@@ -106,6 +106,16 @@ def test_two_labels_that_disagree_are_named_both(cohort: Cohort, tmp_path: Path)
     assert "nobody" in said
 
 
+def test_patients_that_may_be_one_are_named_and_stay_two(cohort: Cohort, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("slide_id,case_id\nA,Ma\u0308ki\nB,m\u00e4ki\nC,P1\nD,P2\n", encoding="utf-8")
+    found = plan(cohort, labels=table)
+    told = [warning for warning in found.warnings if "case_ids" in warning]
+    assert len(told) == 1
+    assert r"'Ma\u0308ki' and 'm\xe4ki' differ in case, blanks or Unicode form alone" in told[0]
+    assert len({slide.case_id for slide in found.slides}) == 4
+
+
 def test_a_class_that_nobody_gave_a_meaning_stops_until_it_is_included(own_cohort: Cohort) -> None:
     write_qupath(own_cohort.regions / "A.geojson", boxes(), "Hot spot")
     with pytest.raises(LabelError, match="--include-class"):

@@ -19,6 +19,7 @@ from .slides.files import find_slides, is_file_name
 from .slides.heads import HeldSlides, SlideHead, read_heads
 from .slides.labels import LabelTable, read_labels
 from .slides.scale import warn_of_spread
+from .spelling import spellings
 from .windows.overlap import leaking
 from .windows.splits import (
     GivenSides,
@@ -64,6 +65,7 @@ def plan_build(
         regions = read_regions(inputs.regions, found.heads, options, workers, earlier)
     quarantined = {**found.problems, **regions.problems}
     warnings = _table_warnings(table, given, [file.slide_id for file in listing.slides])
+    warnings += _case_warnings(found.heads)
     warnings += _head_warnings([head for head in found.heads if head.slide_id not in quarantined])
     warnings += _finding_warnings(regions.findings, found.problems)
     windows: dict[str, _Windows] = {}
@@ -103,6 +105,17 @@ def _table_warnings(table: LabelTable, given: GivenSides, slides: Sequence[str])
     notes += [f"The splits table's column {name!r} is not read." for name in given.ignored]
     missing = sorted(set(table.slides) - set(slides))
     return notes + ([f"The labels table names slides that are not there: {', '.join(missing)}."] if missing else [])
+
+
+def _case_warnings(heads: Sequence[SlideHead]) -> list[str]:
+    """Patients that may be one: told, not joined, for a lab may tell patients apart so."""
+    names = spellings(head.case_id for head in heads if head.case_id is not None)
+    return [
+        f"The case_ids {' and '.join(map(ascii, alike))} differ in case, blanks or Unicode form alone: "
+        "they are split as different patients."
+        for alike in names.values()
+        if len(alike) > 1
+    ]
 
 
 def _head_warnings(heads: Sequence[SlideHead]) -> list[str]:

@@ -71,6 +71,12 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     leaked = {queries[match.query] for match in matches}
     plain = sum(not len(_texture(patches[0]).corners.codes) for patches in (*test.values(), *train.values()))
     pairs = [Pair(test[queries[m.query]][0], train[pool[m.pool]][0], _describe(m)) for m in matches]
+    worst = {match.query: match.pool for match in reversed(matches)}  # of each query the first
+    twins = [
+        (twin.patch_id, train[pool[match]][0].patch_id)
+        for query, match in sorted(worst.items())
+        for twin in test[queries[query]][1:]
+    ]
     other = sum(pair.left.label != pair.right.label for pair in pairs)
     notes = [f"{plain} images without structure match nothing"] if plain else []
     notes += [f"{len(pairs)} pairs, {other} of them of two labels"] if pairs else []
@@ -83,7 +89,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
         unit="test patches",
         binding=subject.by_pixel,
         note="; ".join(notes),
-        **pairs_found(pairs),
+        **pairs_found(pairs, twins),
     )
 
 

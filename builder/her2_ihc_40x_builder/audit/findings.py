@@ -12,7 +12,8 @@ from her2_ihc_40x import SPLITS
 from ..shards.manifest import Manifest
 from .prints import Print
 
-_EXAMPLES = 10
+#: Of a check in one config: enough to take out what leaks in all of the release and more; people are shown few.
+MAX_EXAMPLES = 100_000
 _PAIRS = 8
 
 
@@ -39,7 +40,9 @@ class Finding:
         binding: whether this config of this data set promises it; if not, the count is only told.
         unknown: why it could not be tested; None if it was.
         note: more, in words.
-        examples: patch ids (or slide, patient ids) of some: one, or those that belong together.
+        examples: patch ids (or slide, patient ids) of all, up to `MAX_EXAMPLES`: one, or those that belong together,
+            of a leak the test side's first.
+        left_out: how many examples there are beyond that.
         pairs: the worst pairs of patches.
     """
 
@@ -53,6 +56,7 @@ class Finding:
     unknown: str | None = None
     note: str = ""
     examples: tuple[tuple[str, ...], ...] = ()
+    left_out: int = 0
     pairs: tuple[Pair, ...] = field(default=(), repr=False)
 
     @property
@@ -78,6 +82,7 @@ class Finding:
             "unknown": self.unknown,
             "note": self.note,
             "examples": [list(example) for example in self.examples],
+            "examples_left_out": self.left_out,
         }
 
 
@@ -128,19 +133,29 @@ class Subject:
 
 def patches_found(subject: Subject, check: str, promise: str, found: Sequence[Print], **more: Any) -> Finding:
     """A finding of single patches."""
-    examples = tuple((patch.patch_id,) for patch in found[:_EXAMPLES])
-    return Finding(subject.config, check, promise, len(found), len(subject.prints), examples=examples, **more)
+    examples = groups_found([(patch.patch_id,) for patch in found])
+    return Finding(subject.config, check, promise, len(found), len(subject.prints), **examples, **more)
 
 
-def pairs_found(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The worst of pairs, as the fields of a finding."""
-    examples = tuple((pair.left.patch_id, pair.right.patch_id) for pair in pairs[:_EXAMPLES])
-    return {"examples": examples, "pairs": tuple(pairs[:_PAIRS])}
+def pairs_found(pairs: Sequence[Pair], twins: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Pairs, the worst first, as the fields of a finding.
+
+    Args:
+        pairs: those that may be shown.
+        twins: ids of further pairs, which look as one of these does.
+    """
+    shown = [(pair.left.patch_id, pair.right.patch_id) for pair in pairs]
+    return {**groups_found([*shown, *twins]), "pairs": tuple(pairs[:_PAIRS])}
 
 
 def names_found(names: Collection[str]) -> dict[str, Any]:
     """Slides or patients, as the fields of a finding."""
-    return {"examples": tuple((name,) for name in sorted(names)[:_EXAMPLES])}
+    return groups_found([(name,) for name in sorted(names)])
+
+
+def groups_found(groups: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """Ids that belong together, as the fields of a finding."""
+    return {"examples": tuple(groups[:MAX_EXAMPLES]), "left_out": max(0, len(groups) - MAX_EXAMPLES)}
 
 
 Check = Callable[[Subject], Iterator[Finding]]

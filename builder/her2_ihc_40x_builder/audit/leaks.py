@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from ..geometry import Box
+from ..spelling import plain_name, spellings
 from ..windows.overlap import overlapping_pairs
-from .findings import Finding, Pair, Subject, names_found, pairs_found, patches_found
+from .findings import Finding, Pair, Subject, groups_found, names_found, pairs_found, patches_found
 from .prints import Print
 
 
 def check_slides(subject: Subject) -> Iterator[Finding]:
     """Slides with patches on both sides, and names on two sides that may be of one slide."""
-    yield _shared(subject, "slides", "slide", "slide_id", lambda patch: patch.slide_id)
-    named = {side: {patch.slide_id for patch in prints if patch.slide_id} for side, prints in subject.split.items()}
-    if not any(named.values()):
-        return
-    train = {_plain_name(name) for name in named["train"]}
-    alike = {name for name in named["test"] - named["train"] if _plain_name(name) in train}
-    yield Finding(
-        subject.config,
-        "slide_names",
-        "No slide of the test side has a name of the training side but for case or blanks.",
-        len(alike),
-        len(named["test"]),
-        unit="slides",
-        binding=False,
-        **names_found(alike),
-    )
-
-
-def _plain_name(name: str) -> str:
-    """A name less what hands and tools change in it."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    yield _shared(subject, "slides", "slide", "slide_id", _slide)
+    yield _alike(subject, "slide_names", "slide", "slide_id", _slide)
 
 
 def check_patients(subject: Subject) -> Iterator[Finding]:
-    """Patients with patches on both sides, by the column case_id, and by the table if one was given."""
-    yield _shared(subject, "patients", "patient", "case_id", lambda patch: patch.case_id)
+    """Patients as slides are checked, by the column case_id, and by the table if one was given."""
+    yield _shared(subject, "patients", "patient", "case_id", _case)
+    yield _alike(subject, "patient_names", "patient", "case_id", _case)
     if subject.cases:
         listed = "a slide that --patients lists"
-        yield _shared(
-            subject, "patients_listed", "patient", listed, lambda patch: subject.cases.get(patch.slide_id or "")
-        )
+        by_table = _listed(subject)
+        yield _shared(subject, "patients_listed", "patient", listed, by_table)
+        yield _alike(subject, "patient_names_listed", "patient", listed, by_table)
+
+
+def _slide(patch: Print) -> str | None:
+    return patch.slide_id
+
+
+def _case(patch: Print) -> str | None:
+    return patch.case_id
+
+
+def _listed(subject: Subject) -> Callable[[Print], str | None]:
+    return lambda patch: subject.cases.get(patch.slide_id or "")
+
+
+def _alike(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:
+    """Names of the test side that the training side spells otherwise, be they there as they are or not."""
+    named = {side: set(filter(None, map(key, prints))) for side, prints in subject.split.items()}
+    train = spellings(named["train"])
+    others = {name: [other for other in train.get(plain_name(name), ()) if other != name] for name in named["test"]}
+    alike = [(name, *spelled) for name, spelled in others.items() if spelled]
+    return Finding(
+        subject.config,
+        check,
+        f"No {what} of the test side has a name of the training side but for case, blanks or Unicode form.",
+        len(alike),
+        len(named["test"]),
+        unit=f"{what}s",
+        binding=False,
+        unknown=_unknown(subject, column, sum(map(len, named.values()))),
+        **groups_found(sorted(alike)),
+    )
 
 
 def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:

@@ -110,7 +110,7 @@ def check_rows(subject: Subject) -> Iterator[Finding]:
     yield patches_found(
         subject,
         "values",
-        "Tissue is from 0 to 1, mpp above 0, x and y from 0; what is unknown is null.",
+        "Tissue is from 0 to 1, hue similarity from -1 to 1, mpp above 0 and below 1, x and y from 0; or null.",
         wrong,
         note=_tally(Counter(column for patch in wrong for column in patch.impossible)),
     )

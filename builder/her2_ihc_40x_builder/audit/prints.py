@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,11 +28,13 @@ from .texture import Texture, darkest, describe, pack_textures, shrink
 #: Of a row group: more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
 _MAX_TEXT = 1000
-_COLUMNS = [name for name in SCHEMA.names if name not in ("roi_id", "hue_similarity")]
+_COLUMNS = [name for name in SCHEMA.names if name != "roi_id"]
 #: In levels: without more, an overview shows nothing.
 _BLANK = 2.0
 #: Where nothing in a patch is as bright, none of it can be told to be glass.
 _DARKEST_GLASS = 190.0
+#: In micrometres: a pixel at 10x, which no patch of 40x has.
+_COARSEST_MPP = 1.0
 
 
 @dataclass(frozen=True, order=True)
@@ -207,11 +208,13 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
 
 def _impossible(row: Mapping[str, Any]) -> Iterator[str]:
     """Columns whose value is none that there can be; NaN is within no range."""
-    tissue, mpp = row["tissue_fraction"], row["mpp"]
+    tissue, mpp, hue = row["tissue_fraction"], row["mpp"], row["hue_similarity"]
     if tissue is not None and not 0 <= tissue <= 1:
         yield "tissue_fraction"
-    if mpp is not None and not 0 < mpp < math.inf:
+    if mpp is not None and not 0 < mpp < _COARSEST_MPP:
         yield "mpp"
+    if hue is not None and not -1 <= hue <= 1:
+        yield "hue_similarity"
     yield from (axis for axis in ("x", "y") if row[axis] is not None and row[axis] < 0)
     if (row["x"] is None) != (row["y"] is None):
         yield "x without y"

@@ -46,7 +46,7 @@ def _patients(patients: Patients) -> str:
 
 def _lines(finding: Finding) -> Iterator[str]:
     count = "-" if finding.status == "unknown" else f"{finding.count:,} of {finding.of:,} {finding.unit}"
-    yield f"  {_MARKS[finding.status]:<8}{finding.check:<20}{count:<28}{finding.promise}"
+    yield f"  {_MARKS[finding.status]:<8}{finding.check:<22}{count:<28}{finding.promise}"
     if finding.status == "unknown":
         yield f"{'':10}not tested: {finding.unknown}"
     elif finding.note:
@@ -54,5 +54,5 @@ def _lines(finding: Finding) -> Iterator[str]:
     if finding.status in ("broken", "told"):
         for example in finding.examples[:_SHOWN]:
             yield f"{'':10}{' | '.join(map(printable, example))}"
-        if finding.count > _SHOWN and finding.examples:
+        if len(finding.examples) > _SHOWN:
             yield f"{'':10}..."

@@ -18,7 +18,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "and images on one side only, one label an image, nothing beside the pixels. Exit code 1: one is broken.",
     )
     parser.add_argument("data", metavar="DIR", help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
-    parser.add_argument("--json", action="store_true", help="print JSON for machines; an error too")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON for machines, with all that was found; an error too"
+    )
     parser.add_argument("--patients", type=path, metavar="CSV", help="a CSV of slide_id, case_id")
     parser.add_argument("--report", type=path, help="where the worst pairs are shown (DIR-audit, if there are any)")
     add_workers(parser)
