@@ -21,15 +21,18 @@ def main() -> int:
         raise KeyboardInterrupt
 
     try:
-        # Who is asked to end leaves things as tidy as who is interrupted.
-        signal.signal(signal.SIGTERM, end)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background job ignores it
-            signal.signal(signal.SIGINT, end)
+        # Who is asked to end leaves things as tidy as who is interrupted; a shell's background job ignores Ctrl-C.
+        ends = [signal.SIGTERM]
+        ends += [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []
+        for number in ends:
+            signal.signal(number, end)
         if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
             # Before this process imports the same: each takes a core and more than a second.
             start_imports()
         from .cli import main as run
 
+        for number in ends:
+            signal.signal(number, signal.default_int_handler)
         if asked:  # some library swallows whatever is raised while it is imported
             raise KeyboardInterrupt
         return run()
