@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LabelError
+from .places import SPECIAL, SPECIAL_REMEDY, is_special
 
 #: A row for each patch of a release forty times this one's size fits; more is refused, so that memory is bounded.
 MAX_BYTES = 64 * 2**20
@@ -55,8 +56,8 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
         known: columns that may be there.
 
     Raises:
-        LabelError: it cannot be read, is over 64 MiB, 500,000 rows or 1,000 columns, is no UTF-8 or no CSV, lacks a
-            column or has one twice, or a row has more cells than there are columns.
+        LabelError: it is no plain file or cannot be read, is over 64 MiB, 500,000 rows or 1,000 columns, is no UTF-8 or
+            no CSV, lacks a column or has one twice, or a row has more cells than there are columns.
     """
     text = _text(path)
     header = next((line for line in io.StringIO(text, newline="") if line.strip(DELIMITERS + ' "\r\n')), "")
@@ -91,6 +92,8 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
 
 
 def _text(path: Path) -> str:
+    if is_special(path):
+        raise LabelError(str(path), "a CSV file", SPECIAL, SPECIAL_REMEDY)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
