@@ -39,10 +39,12 @@ class Table:
     Attributes:
         rows: its rows that are not blank.
         ignored: columns that are not known, for a warning.
+        columns: all that the header names, in its order.
     """
 
     rows: tuple[Row, ...]
     ignored: tuple[str, ...]
+    columns: tuple[str, ...] = ()
 
 
 def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Table:
@@ -88,7 +90,7 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
             f"{path}, line {reader.line_num}", "a row of CSV", str(error), "Save it again as CSV."
         ) from error
     ignored = sorted(set(columns or ()) - set(required) - set(known) - {""})
-    return Table(tuple(rows), tuple(ignored))
+    return Table(tuple(rows), tuple(ignored), tuple(filter(None, columns or ())))
 
 
 def _text(path: Path) -> str:
