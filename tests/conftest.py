@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before datasets is imported: its cache goes to a folder of this run, and nothing is fetched.
@@ -98,3 +100,16 @@ def make_release(tmp_path: Path, twin_plan: list[TwinPatch]) -> MakeRelease:
         return tmp_path / name
 
     return make
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Iterator[Path]:
+    """A named pipe; whoever opens it after all is let go after some seconds, with nothing to read."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("pipes of POSIX")
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    guard = threading.Timer(10, lambda: os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK)))
+    guard.start()
+    yield path
+    guard.cancel()

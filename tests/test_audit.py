@@ -462,6 +462,13 @@ def test_a_table_by_which_nothing_is_tested_is_an_error(
     assert "found none of its 2, such as 'clean-0'. Write slides as" in capsys.readouterr().err
     assert main(["audit", str(shards), "--patients", str(table)]) == 1  # a release without slides
     assert "found no slide named there. Leave --patients out" in capsys.readouterr().err
+    for text, told in (
+        ("slide_id,case_id,label\nclean-0,,0\n", "expected a value of case_id, found only empty cells"),
+        ("slide_id,label\nclean-0,0\n", "expected a column case_id, found label columns"),
+    ):
+        table.write_text(text)
+        assert main(["audit", str(tmp_path / "data"), "--patients", str(table)]) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_the_report_spares_what_is_not_its_own(near: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

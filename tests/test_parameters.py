@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from her2_ihc_40x_builder.errors import Her2Error
+from her2_ihc_40x_builder.errors import Her2Error, ImageError
 from her2_ihc_40x_builder.parameters import BuildParameters, digest_of
 from her2_ihc_40x_builder.patches.encode import Encoding
 
@@ -45,6 +45,12 @@ def test_every_parameter_that_changes_bytes_is_in_the_manifest_and_no_path(tmp_p
     reference.write_bytes(b"y")
     other = BuildParameters(intensity="reinhard", accept_stain_loss=True, stain_reference=reference).to_json()
     assert other["stain_reference"] != with_one["stain_reference"]
+
+
+def test_a_pipe_is_no_stain_reference_and_is_not_waited_for(pipe: Path) -> None:
+    parameters = BuildParameters(intensity="reinhard", accept_stain_loss=True, stain_reference=pipe)
+    with pytest.raises(ImageError, match="found a pipe"):
+        parameters.to_json()
 
 
 def test_quality_counts_for_jpeg_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from drawn_slides import Cohort, command, contents
+from drawn_slides import CLI, Cohort, command, contents
+from her2_ihc_40x_builder.cli.output import watched_output
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and streams of POSIX")
 
@@ -81,3 +83,30 @@ def test_a_build_needs_no_standard_stream(cohort: Cohort, built: Path, tmp_path:
     done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, build)], check=False)
     assert done.returncode == 0
     assert contents(tmp_path / "out").keys() == contents(built).keys()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", ["verify DIR", "audit DIR --json", "audit NOWHERE --json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: str, unbuffered: str) -> None:
+    places = {"DIR": str(built), "NOWHERE": str(tmp_path / "nowhere")}
+    arguments = [*CLI, *(places.get(word, word) for word in words.split())]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            arguments,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    *_, said = done.stderr.splitlines()
+    assert said.startswith("her2-ihc-40x: standard output: expected room for what is printed, found No space left")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_disk_that_is_full_elsewhere_is_not_taken_for_standard_output() -> None:
+    with pytest.raises(OSError, match="elsewhere"), watched_output():
+        raise OSError(errno.ENOSPC, "elsewhere")

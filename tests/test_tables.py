@@ -80,3 +80,18 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(LabelError, match="a CSV file"):
             read_table(path, ("slide_id",), ())
+
+
+def test_a_pipe_and_a_device_are_refused_before_they_are_opened(pipe: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/dev/zero")
+    for path in (pipe, Path("/dev/zero"), link):
+        with pytest.raises(LabelError, match="expected a CSV file, found a pipe, a socket or a device"):
+            read_table(path, ("slide_id",), ())
+
+
+def test_a_link_to_a_table_is_a_table(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("slide_id,label\nS1,3+\nS2,\n")
+    link = tmp_path / "link.csv"
+    link.symlink_to("t.csv")
+    assert [dict(row.cells) for row in read_table(link, ("slide_id",), ("label",)).rows] == EXPECTED

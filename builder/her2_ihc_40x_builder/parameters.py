@@ -17,6 +17,7 @@ from .patches.encode import Encoding
 from .patches.hue import THRESHOLD, HueFilter
 from .patches.intensity import IntensityName
 from .patches.white import White
+from .places import SPECIAL, SPECIAL_REMEDY, is_special
 from .regions.classes import ClassRules
 from .windows.splits import PatchSplit
 
@@ -117,6 +118,8 @@ class BuildParameters:
 
 
 def _sha256(path: Path) -> str:
+    if is_special(path):
+        raise ImageError(str(path), "a stain reference", SPECIAL, SPECIAL_REMEDY)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

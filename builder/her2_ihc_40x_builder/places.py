@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+
+#: What is found where a plain file is wanted, and what to do about it.
+SPECIAL = "a pipe, a socket or a device"
+SPECIAL_REMEDY = "Save its content as a plain file, and give that."
 
 
 def why_not_a_file(path: Path, root: Path) -> str | None:
@@ -25,7 +30,19 @@ def why_not_a_file(path: Path, root: Path) -> str | None:
         return "a link that leads nowhere"
     if path.is_dir():
         return "a folder"
-    return None if path.is_file() else "a pipe, a socket or a device"
+    return None if path.is_file() else SPECIAL
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path that was given leads to a pipe, a socket or a device, which must not be opened.
+
+    What cannot be looked at is none: opening it tells why, and does not wait.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def shown(path: Path) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LabelError
+from .places import SPECIAL, SPECIAL_REMEDY, is_special
 
 #: A row for each patch of a release forty times this one's size fits; more is refused, so that memory is bounded.
 MAX_BYTES = 64 * 2**20
@@ -38,10 +39,12 @@ class Table:
     Attributes:
         rows: its rows that are not blank.
         ignored: columns that are not known, for a warning.
+        columns: all that the header names, in its order.
     """
 
     rows: tuple[Row, ...]
     ignored: tuple[str, ...]
+    columns: tuple[str, ...] = ()
 
 
 def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Table:
@@ -55,8 +58,8 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
         known: columns that may be there.
 
     Raises:
-        LabelError: it cannot be read, is over 64 MiB, 500,000 rows or 1,000 columns, is no UTF-8 or no CSV, lacks a
-            column or has one twice, or a row has more cells than there are columns.
+        LabelError: it is no plain file or cannot be read, is over 64 MiB, 500,000 rows or 1,000 columns, is no UTF-8 or
+            no CSV, lacks a column or has one twice, or a row has more cells than there are columns.
     """
     text = _text(path)
     header = next((line for line in io.StringIO(text, newline="") if line.strip(DELIMITERS + ' "\r\n')), "")
@@ -87,10 +90,12 @@ def read_table(path: Path, required: Sequence[str], known: Sequence[str]) -> Tab
             f"{path}, line {reader.line_num}", "a row of CSV", str(error), "Save it again as CSV."
         ) from error
     ignored = sorted(set(columns or ()) - set(required) - set(known) - {""})
-    return Table(tuple(rows), tuple(ignored))
+    return Table(tuple(rows), tuple(ignored), tuple(filter(None, columns or ())))
 
 
 def _text(path: Path) -> str:
+    if is_special(path):
+        raise LabelError(str(path), "a CSV file", SPECIAL, SPECIAL_REMEDY)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -187,9 +187,10 @@ def test_what_is_not_in_order_is_not_published(lab: Lab, first: Path, shards: Pa
     victim = broken / shards_of(first)[0].path
     victim.write_bytes(flip(victim.read_bytes()))
     assert "1 problems, first: data/" in lab.publish(broken, "1.0.0").err
-    assert lab.hub.requests[start:] == []
     told = lab.client.run(*lab.arguments(first, "1.0.0"))
     assert "--i-may-share-this" in told.err
+    assert "--these-ids-are-safe" not in told.err
+    assert lab.hub.requests[start:] == []
     assert lab.repo_id not in lab.hub.store.repos
     for wrong in ("1.0", "v1.0.0", "1.0.0-rc1", "01.0.0"):
         assert lab.publish(first, wrong).code == 2

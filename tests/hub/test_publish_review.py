@@ -19,11 +19,14 @@ def test_ids_that_look_identifying_are_published_only_after_a_review(lab: Lab, t
     dry = lab.client.run(*lab.arguments(folder, "1.0.0", "--dry-run"))
     assert dry.code == 0
     assert "suspect: S21-12345 looks like an accession number (file name, manifest.json, slide_id)" in dry.out
+    needed = re.search("--i-may-share-this; if .* is harmless, with --these-ids-are-safe ([0-9a-f]{12}) too$", dry.out)
+    assert needed
     refused = lab.publish(folder, "1.0.0")
     assert refused.code == 1
     assert "--pseudonymize" in refused.err
     code = re.search("--these-ids-are-safe ([0-9a-f]{12})", refused.err)
     assert code
+    assert code[1] == needed[1]
     more = write_edition(tmp_path / "more", {"S21-12345": spots[0], "Doe_John": spots[1]})
     assert "another list" in lab.publish(more, "1.0.0", "--these-ids-are-safe", code[1]).err
     assert not [r for r in lab.hub.requests[start:] if r.method in ("POST", "PUT")]
@@ -37,6 +40,20 @@ def test_suspect_ids_are_listed_before_the_hub_is_asked(tmp_path: Path, capsys: 
     out, err = capsys.readouterr()
     assert out == "suspect: S21-12345 looks like an accession number (file name, manifest.json, slide_id)\n"
     assert "offline" in err
+
+
+def test_all_that_is_missing_is_told_at_once_and_the_hub_is_not_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_edition(tmp_path / "named", {"S21-12345": SLIDES["slide-0"]})
+    assert main(["publish", str(folder), "--repo", "lab/data", "--version", "1.0.0"]) == 1  # offline
+    told = capsys.readouterr().err
+    assert (
+        "expected your word that consent and licence allow it, and ids that identify nobody, found none, and 1" in told
+    )
+    assert "--i-may-share-this" in told
+    assert "--these-ids-are-safe" in told
+    assert "offline" not in told
 
 
 def test_ids_are_asked_for_again_when_a_pull_request_is_finished(lab: Lab, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -279,6 +280,19 @@ def test_links_are_refused(good: Path, tmp_path: Path) -> None:
     assert [problem.path for problem in verify(folder).problems] == ["figures/a.png", "more"]
 
 
+def test_the_place_in_the_card_is_named(good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
+    path = folder / "README.md"
+    pattern = re.search(r"(?<=path: ).*patch_test/.*", path.read_text())
+    assert pattern is not None
+    path.write_text(path.read_text().replace(pattern[0], "data/other/*", 1))
+    said = [problem for problem in map(str, verify(folder).problems) if "'data_files'" in problem]
+    assert len(said) == 1
+    assert re.search(
+        r"'configs'\[\d\]\['data_files'\]\[\d\]\['path'\].*: '.*patch_test/.*, found 'data/other/\*'$", said[0]
+    )
+
+
 BOMB = "---\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]\n" for n in range(30)) + "---\n"
 
 
@@ -290,6 +304,9 @@ BOMB = "---\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] 
         "---\na: &a [*a]\n---\n",
         "---\n" + "[" * 2000 + "\n---\n",
         "---\n- x\n---\n",
+        "---\nconfigs: &a [*a]\n---\n",
+        "---\nconfigs: &a [{data_files: *a, config_name: wsi_split}]\n---\n",
+        f"---\nconfigs: 0x{'f' * 5000}\n0x{'f' * 5000}: x\n---\n",
         "\0",
     ],
 )

@@ -57,3 +57,9 @@ def test_a_place_where_no_key_can_be_is_named(tmp_path: Path) -> None:
         read_or_make_key(tmp_path / "none" / "key")
     with pytest.raises(OutputError, match="key file"):
         read_or_make_key(tmp_path)
+
+
+def test_a_pipe_and_a_device_are_no_key_and_are_not_opened(pipe: Path) -> None:
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(OutputError, match="a file with a key, found a pipe, a socket or a device"):
+            read_or_make_key(path)

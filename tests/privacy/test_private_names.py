@@ -208,3 +208,8 @@ def test_the_key_may_not_lie_where_it_would_be_published(tmp_path: Path) -> None
     assert made
     assert names.path == tmp_path / "key.names.json"
     assert open_names(tmp_path / "key", out)[0].key == names.key
+
+
+def test_a_pipe_in_the_place_of_the_names_is_not_waited_for(pipe: Path) -> None:
+    with pytest.raises(OutputError, match="a file of names, found a pipe"):
+        PrivateNames(KEY, pipe)

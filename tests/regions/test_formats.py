@@ -386,3 +386,8 @@ def test_real_exports_of_other_projects() -> None:
     assert [d.roi_id for d in scope.drawn][:2] == ["1-0", "2-0"]
     for one in (reading, qupath_reading, scope):
         clean_all(one.drawn)
+
+
+def test_a_pipe_given_for_regions_is_named(pipe: Path) -> None:
+    with pytest.raises(RegionError, match="a file or a folder of regions, found a pipe"):
+        list(files.region_files(pipe))

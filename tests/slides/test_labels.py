@@ -118,6 +118,8 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         ("slide_id,label\nS1,0+\n", "line 2.*--label-map"),
         ("slide_id,label\n,0\n", "line 2: expected a slide_id"),
         ("slide_id,lable\nS1,0\n", "lable columns"),
+        ("slide_id\nS1\n", "a column label or case_id or mpp, found no other columns"),
+        ("slide_id,note,case_id,mpp\nS1,x,,\nS2,, ,\n", "a value of case_id or mpp, found only empty cells"),
         ("label\n0\n", "slide_id"),
     ],
 )  # fmt: skip

@@ -239,6 +239,7 @@ def test_sides_from_a_csv(tmp_path: Path) -> None:
         ("slide_id,wsi_split\n,test\n", "line 2"),
         ("slide_id,wsi_split\nS1,test\nS1,train\n", "line 3.*one side for S1"),
         ("slide_id,wsi_split\n", "and a row"),
+        ("slide_id,wsi_split\nS1,\n", "found only empty cells of a side"),
         ("slide_id\nS1\n", "wsi_split"),
         ("S1,test\n", "slide_id"),
     ],

@@ -223,6 +223,12 @@ def test_another_source_json_is_left_alone(zenodo: Zenodo, tmp_path: Path, conte
     assert names(tmp_path) == ["source.json"]
 
 
+def test_a_pipe_for_source_json_is_not_waited_for(zenodo: Zenodo, tmp_path: Path, pipe: Path) -> None:
+    (tmp_path / "source.json").symlink_to(pipe)
+    with pytest.raises(OutputError, match="another file"):
+        fetch(zenodo, tmp_path)
+
+
 def test_the_disk_is_looked_at_first(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.record["files"][0]["size"] = shutil.disk_usage(tmp_path).free + 1
     with pytest.raises(OutputError, match="GB free"):

@@ -44,11 +44,11 @@ def read_patients(path: Path, edition: Edition) -> Patients:
     """Read a table of slide_id and case_id, and compare it with the slides of a data set.
 
     Raises:
-        LabelError: it cannot be read, or knows none of the slides: nothing could be tested by it.
+        LabelError: it cannot be read, or knows no patient or none of the slides: nothing could be tested by it.
         ReleaseError: a shard cannot be read.
         HubError: no answer.
     """
-    table = read_labels(path).slides
+    table = read_labels(path, wanted=("case_id",)).slides
     cases = {slide: labels.case_id.value for slide, labels in table.items() if labels.case_id}
     patients = Patients(cases, frozenset(read_slide_ids(edition)))
     if not patients.slides:

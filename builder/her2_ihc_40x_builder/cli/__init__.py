@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
@@ -14,8 +13,9 @@ import datasets
 
 from her2_ihc_40x import Her2Error, __version__
 
-from ..errors import MissingExtraError, OptionError
+from ..errors import MissingExtraError, OptionError, OutputError
 from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
+from .output import UnwritableError, drop_output, watched_output
 
 _COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
 _BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
@@ -46,10 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     try:
-        return _run(parsed)
-    except BrokenPipeError:
-        # Whoever read the output is gone; Python would complain once more when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with watched_output():
+            return _run(parsed)
+    except BrokenPipeError:  # whoever read the output is gone
+        drop_output()
+        return 1
+    except UnwritableError as error:
+        drop_output()
+        remedy = "Free the disk, or send the output elsewhere. What the command makes may be there already."
+        told = OutputError("standard output", "room for what is printed", str(error), remedy)
+        print(f"her2-ihc-40x: {told}", file=sys.stderr)
         return 1
 
 

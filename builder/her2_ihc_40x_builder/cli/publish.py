@@ -13,7 +13,7 @@ from types import FrameType
 
 from ..hub import remote
 from ..hub.changes import Version
-from ..hub.publish import Published, finish_version, publish_version
+from ..hub.publish import Published, check_word, finish_version, publish_version
 from ..hub.version_plan import VersionPlan, check_folder, plan_version
 from ..privacy.published_ids import review_code
 from .arguments import add_workers, path, positive
@@ -60,19 +60,23 @@ def run(arguments: argparse.Namespace) -> int:
     # Before the Hub is asked: offline too, ids are there to be read.
     for suspect in checked.suspects:
         print(f"suspect: {suspect}", flush=True)
+    safe_ids, deep = arguments.these_ids_are_safe, arguments.deep
+    # --finish tags what --pr sent with that word.
+    may_share = arguments.i_may_share_this or arguments.finish is not None
+    if not arguments.dry_run:
+        check_word(checked, may_share=may_share, safe_ids=safe_ids)
     plan = plan_version(checked, arguments.repo, arguments.version)
     print("\n".join(_show(plan)), flush=True)
     if arguments.dry_run:
-        print("Nothing was sent: --dry-run. To send it, run it without, and with --i-may-share-this")
+        print(_dry(plan, finish=arguments.finish is not None))
         return 0
-    safe_ids, deep = arguments.these_ids_are_safe, arguments.deep
     with _interrupted_at_once():
         if arguments.finish:
             done = finish_version(plan, arguments.finish, safe_ids=safe_ids, deep=deep)
         else:
             done = publish_version(
                 plan,
-                may_share=arguments.i_may_share_this,
+                may_share=may_share,
                 safe_ids=safe_ids,
                 private=arguments.private,
                 deep=deep,
@@ -132,6 +136,13 @@ def _show(plan: VersionPlan) -> Iterator[str]:
 def _some(names: Sequence[str]) -> str:
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f" ({', '.join(names[:_SHOWN])}{more})" if names else ""
+
+
+def _dry(plan: VersionPlan, *, finish: bool) -> str:
+    more = "" if finish else ", and with --i-may-share-this"
+    if plan.suspects:
+        more += f"; if you know that each suspect listed is harmless, with{_safe_ids(plan)} too"
+    return f"Nothing was sent: --dry-run. To send it, run it without{more}"
 
 
 def _done(plan: VersionPlan, done: Published) -> str:

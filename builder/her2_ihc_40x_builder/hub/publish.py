@@ -10,7 +10,7 @@ from . import remote
 from .changes import FileChanges, PublishError, compare_files
 from .loadcheck import check_loading
 from .stored import hash_files, stream_rows
-from .version_plan import VersionPlan
+from .version_plan import CheckedFolder, VersionPlan
 
 # Pull requests that are looked at for one of an interrupted run.
 _RECENT = 10
@@ -24,6 +24,34 @@ class Published:
     tag: str | None
     pull_request: int | None
     was_there: bool = False
+
+
+def check_word(of: CheckedFolder | VersionPlan, *, may_share: bool, safe_ids: str | None = None) -> None:
+    """Refuse to publish without the publisher's word; all that is missing is told at once, and the Hub is not asked.
+
+    Args:
+        of: what is to be published.
+        may_share: as `publish_version`.
+        safe_ids: as `publish_version`.
+
+    Raises:
+        PublishError: a word is missing, or ids may identify somebody.
+    """
+    wanted = []
+    if not may_share:
+        remedy = "Ask those who answer for the slides; then give --i-may-share-this."
+        wanted.append(("your word that consent and licence allow it", "none", remedy))
+    if of.suspects and safe_ids != (code := review_code(of.suspects)):
+        stale = " (the code given is of another list)" if safe_ids else ""
+        found = f"{len(of.suspects)} that may{stale}, first: {of.suspects[0]}"
+        remedy = (
+            "Build with --pseudonymize KEYFILE. If you know that each id listed is harmless, give "
+            f"--these-ids-are-safe {code}, which holds for this list alone."
+        )
+        wanted.append(("ids that identify nobody", found, remedy))
+    if wanted:
+        expectations, findings, remedies = zip(*wanted, strict=True)
+        raise PublishError(str(of.folder), ", and ".join(expectations), ", and ".join(findings), " ".join(remedies))
 
 
 def publish_version(
@@ -52,14 +80,7 @@ def publish_version(
         ConflictError: somebody else changed the repo; nothing was mixed.
         HubError: no answer, or the Hub holds other bytes than were sent; there is no tag then.
     """
-    if not may_share:
-        raise PublishError(
-            plan.repo,
-            "your word that consent and licence allow it",
-            "none",
-            "Ask those who answer for the slides; then give --i-may-share-this.",
-        )
-    _check_ids(plan, safe_ids)
+    check_word(plan, may_share=may_share, safe_ids=safe_ids)
     head, changes = plan.head, plan.changes
     if head is None:
         remote.create_repo(plan.repo, private=private)
@@ -97,7 +118,7 @@ def finish_version(plan: VersionPlan, number: int, *, safe_ids: str | None = Non
         PublishError: it is not merged, or of another version, or ids may identify somebody.
         HubError: the merge holds something else, or no answer.
     """
-    _check_ids(plan, safe_ids)
+    check_word(plan, may_share=True, safe_ids=safe_ids)  # the pull request had the word
     pull = remote.read_pull_request(plan.repo, number)
     subject = f"pull request {number} of {plan.repo}"
     if pull.status != "merged":
@@ -114,19 +135,6 @@ def finish_version(plan: VersionPlan, number: int, *, safe_ids: str | None = Non
 
 
 # --- Steps --------------------------------------------------------------------------------------------------------
-
-
-def _check_ids(plan: VersionPlan, safe_ids: str | None) -> None:
-    if not plan.suspects or safe_ids == review_code(plan.suspects):
-        return
-    stale = " (the code given is of another list)" if safe_ids else ""
-    raise PublishError(
-        str(plan.folder),
-        "ids that identify nobody",
-        f"{len(plan.suspects)} that may{stale}, first: {plan.suspects[0]}",
-        "Build with --pseudonymize KEYFILE. If you know that each id listed is harmless, give "
-        f"--these-ids-are-safe {review_code(plan.suspects)}, which holds for this list alone.",
-    )
 
 
 def _send(plan: VersionPlan, head: remote.Snapshot, changes: FileChanges, *, pull_request: bool) -> remote.Sent:

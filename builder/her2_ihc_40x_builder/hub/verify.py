@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import reprlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ..card.metadata import read_metadata
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
+from .difference import differences
 
 #: Files that a data set may hold beside its shards and its manifest.
 COMPANION = re.compile(r"README\.md|croissant\.json|figures/[A-Za-z0-9+_-][A-Za-z0-9+_.-]*\.(png|svg)")
@@ -29,9 +29,6 @@ COMPANION = re.compile(r"README\.md|croissant\.json|figures/[A-Za-z0-9+_-][A-Za-
 _TOOLS = re.compile(r"\.gitattributes|\.git/.*|\.cache/huggingface/.*")
 _SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
 _CHUNK = 1 << 20
-# A few aliases in YAML can stand for more text than there is memory.
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel = 3
 
 
 @dataclass(frozen=True, order=True)
@@ -276,7 +273,5 @@ def _check_card(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         yield Problem(card.FILE_NAME, "metadata in YAML", str(error)[:300] or error.__class__.__name__)
         return
-    for key in sorted(set(expected) | set(found), key=str):
-        if found.get(key) != expected.get(key):
-            wanted, there = (_SHORT.repr(data[key]) if key in data else "no such key" for data in (expected, found))
-            yield Problem(card.FILE_NAME, f"{_SHORT.repr(key)}: {wanted}", there)
+    for one in differences(expected, found):
+        yield Problem(card.FILE_NAME, f"{one.place}: {one.expected}", one.found)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from pathlib import Path
 
 from ..errors import OutputError
+from ..places import SPECIAL, is_special
 from .pseudonyms import Key
 
 LEAST_BYTES, MOST_BYTES = 32, 4096
@@ -20,8 +20,8 @@ def read_or_make_key(path: Path) -> tuple[Key, bool]:
     The key is the file's bytes, blanks around them left out. A new one is 32 random bytes in hexadecimal, mode 600.
 
     Raises:
-        OutputError: it can be read by others, is under 32 or over 4096 bytes or plainly not random, or it cannot be
-            read or made.
+        OutputError: it is no plain file, can be read by others, is under 32 or over 4096 bytes or plainly not random,
+            or cannot be read or made.
     """
     made = not os.path.lexists(path)
     if made:
@@ -53,10 +53,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> Key:
+    if is_special(path):  # one that is a pipe would be waited for
+        raise OutputError(str(path), "a file with a key", SPECIAL, "Give another --pseudonymize.")
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OutputError(str(path), "a file with a key", "something else", "Give another --pseudonymize.")
         if os.name == "posix" and status.st_mode & 0o077:
             found = f"mode {status.st_mode & 0o777:o}"
             raise OutputError(str(path), "a key that its owner alone can read", found, f"Run: chmod 600 {path}")

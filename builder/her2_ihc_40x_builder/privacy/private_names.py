@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..errors import Her2Error, OutputError
+from ..places import SPECIAL, is_special
 from ..regions import Region
 from ..shards.manifest import Manifest
 from ..slide_plan import BuildPlan, SlidePlan
@@ -159,6 +160,8 @@ class PrivateNames(OpenNames):
             raise OutputError(str(self.path), "a place to keep names", found, remedy) from error
 
     def _read(self) -> Mapping[str, dict[str, Any]]:
+        if is_special(self.path):
+            raise OutputError(str(self.path), "a file of names", SPECIAL, "Move it elsewhere.")
         try:
             content = json.loads(self.path.read_bytes())
             if content["format"] != FORMAT or content["format_version"] != VERSION:

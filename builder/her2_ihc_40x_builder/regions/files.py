@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import RegionError
+from ..places import SPECIAL, is_special
 from .names import shown
 
 FileKind = Literal["png", "xml", "json"]
@@ -54,7 +55,8 @@ def region_files(path: Path) -> Iterator[Path]:
         yield path
         return
     if not path.is_dir():
-        raise RegionError(shown(path), "a file or a folder of regions", "nothing", "Check the path given as --regions.")
+        there = SPECIAL if is_special(path) else "nothing"
+        raise RegionError(shown(path), "a file or a folder of regions", there, "Check the path given as --regions.")
     found: list[Path] = []
     for folder, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not name.startswith(".")]

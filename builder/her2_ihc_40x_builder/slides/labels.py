@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from ..tables import Row, read_table
 _SPELLING = re.compile(r"(?:her2|class|score|her2[ _-](?:class|score))?[ _-]?(?:(0)|([123])\+?)", re.ASCII)
 #: No scanner's pixel is outside this, in micrometres.
 MPP_RANGE = (0.01, 100.0)
+#: What a table may say of a slide.
+FIELDS = ("label", "case_id", "mpp")
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def agree(subject: str, what: str, claims: Iterable[Claim | None]) -> str | None
     return None if first is None else first.value
 
 
-def read_labels(path: Path, label_map: Mapping[str, str] | None = None) -> LabelTable:
+def read_labels(path: Path, label_map: Mapping[str, str] | None = None, wanted: Sequence[str] = FIELDS) -> LabelTable:
     """Read a table with `slide_id` and any of `label`, `case_id`, `mpp`, one slide a row.
 
     A slide may have several rows: they add to each other, and must not disagree. `mpp` may have a decimal comma.
@@ -173,23 +175,31 @@ def read_labels(path: Path, label_map: Mapping[str, str] | None = None) -> Label
     Args:
         path: the CSV file; see `read_table` for what is accepted.
         label_map: as for `parse_label`.
+        wanted: of the three, those of which a table with rows must tell one.
 
     Raises:
-        LabelError: the file is no such table, a row lacks `slide_id`, a label is no class, an mpp is no number from
-            0.01 to 100, or two rows of a slide disagree.
+        LabelError: the file is no such table, or tells nothing that is wanted, a row lacks `slide_id`, a label is no
+            class, an mpp is no number from 0.01 to 100, or two rows of a slide disagree.
     """
-    fields = ("label", "case_id", "mpp")
-    table = read_table(path, required=("slide_id",), known=fields)
+    table = read_table(path, required=("slide_id",), known=FIELDS)
     rows: dict[str, list[SlideLabels]] = {}
     for row in table.rows:
         if "slide_id" not in row.cells:
             raise LabelError(row.source, "a slide_id", "none", "Fill it in, or remove the row.")
         rows.setdefault(row.cells["slide_id"], []).append(_labels(row, label_map))
-    if rows and not any(labels != SlideLabels() for several in rows.values() for labels in several):
-        ignored = ", ".join(table.ignored) or "no other"
-        expected = f"a column {' or '.join(fields)}"
-        raise LabelError(str(path), expected, f"{ignored} columns", "Name the columns in the first line.")
+    if table.rows and not any(row.cells.keys() & set(wanted) for row in table.rows):
+        raise _untold(path, table.columns, wanted)
     return LabelTable({slide_id: _merge(slide_id, several) for slide_id, several in rows.items()}, table.ignored)
+
+
+def _untold(path: Path, columns: Sequence[str], wanted: Sequence[str]) -> LabelError:
+    """The error of a table that tells nothing that is wanted: a column is missing, or its cells are empty."""
+    if empty := [column for column in columns if column in wanted]:
+        expected, found = f"a value of {' or '.join(empty)}", "only empty cells"
+        return LabelError(str(path), expected, found, "Fill in those that are known.")
+    others = ", ".join(column for column in columns if column != "slide_id") or "no other"
+    expected = f"a column {' or '.join(wanted)}"
+    return LabelError(str(path), expected, f"{others} columns", "Name the columns in the first line.")
 
 
 def _labels(row: Row, label_map: Mapping[str, str] | None) -> SlideLabels:

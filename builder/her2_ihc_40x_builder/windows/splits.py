@@ -175,6 +175,8 @@ def read_splits(path: Path) -> GivenSides:
         _take(row, "patch_id", "patch_split", patch)
     if not wsi and not patch:
         expected = "columns slide_id and wsi_split, or patch_id and patch_split, and a row"
+        if {"wsi_split", "patch_split"}.intersection(table.columns) and table.rows:
+            raise LabelError(str(path), expected, "only empty cells of a side", "Fill in the sides that are known.")
         raise LabelError(str(path), expected, "none", "Name the columns in the first line.")
     return GivenSides(wsi, patch, table.ignored)
 

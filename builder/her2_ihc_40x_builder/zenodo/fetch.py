@@ -276,7 +276,7 @@ def _check_source(source: Path, record: Record) -> None:
     if not source.exists() and not source.is_symlink():
         return
     try:
-        content = json.loads(source.read_bytes())
+        content = json.loads(source.read_bytes()) if source.is_file() else None  # a pipe would be waited for
         same = isinstance(content, dict) and content.get("record") == record.id
     except (OSError, ValueError, RecursionError):
         same = False
