@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from ..errors import OutputError
@@ -57,6 +58,8 @@ def _read(path: Path) -> Key:
         raise OutputError(str(path), "a file with a key", SPECIAL, "Give another --pseudonymize.")
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):  # it was another when it was looked at
+            raise OutputError(str(path), "a file with a key", "something else", "Give another --pseudonymize.")
         if os.name == "posix" and status.st_mode & 0o077:
             found = f"mode {status.st_mode & 0o777:o}"
             raise OutputError(str(path), "a key that its owner alone can read", found, f"Run: chmod 600 {path}")
