@@ -1,7 +1,8 @@
 """Audit a data set: what its splits leak, what is in it twice, and what is wrong with its patches.
 
-One pass over the shards keeps a few kB a patch (`prints`); the checks (`leaks`, `copies`, `patches`) are decisions on
-those alone, each with a finding for each config (`findings`), which are printed (`table`) and shown (`gallery`).
+One pass over the shards keeps what each row says and what its image is (`prints`), and puts aside in a file what it is
+known by elsewhere (`texture_file`). The checks (`leaks`, `copies`, `patches`) are decisions on those alone, each with a
+finding for each config (`findings`), which are printed (`table`) and shown (`gallery`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from .leaks import check_names, check_patients, check_slides, check_windows
 from .patches import check_content, check_counts, check_files, check_metadata, check_rows, check_scores
 from .patients import Patients
 from .prints import Print, read_prints
+from .texture_file import TextureFile
 
-__all__ = ["Audit", "audit_edition", "audit_prints"]
+__all__ = ["Audit", "audit_edition"]
 
 FORMAT = "her2-ihc-40x audit"
 FORMAT_VERSION = 1
@@ -89,19 +91,17 @@ def audit_edition(edition: Edition, patients: Patients | None = None, workers: i
     Raises:
         ReleaseError: a shard cannot be read, or is none of ours.
         HubError: no answer.
+        OutputError: there is no room for the textures.
     """
-    return audit_prints(edition, read_prints(edition, workers or default_workers()), patients)
-
-
-def audit_prints(edition: Edition, prints: list[Print], patients: Patients | None = None) -> Audit:
-    """Check what was read."""
-    subjects = list(_subjects(edition, prints, patients.cases if patients else {}))
-    return Audit(
-        edition,
-        {subject.config: {side: len(subject.split[side]) for side in SPLITS} for subject in subjects},
-        tuple(finding for subject in subjects for check in CHECKS for finding in check(subject)),
-        patients,
-    )
+    with TextureFile() as textures:
+        prints = read_prints(edition, textures, workers or default_workers())
+        subjects = list(_subjects(edition, prints, patients.cases if patients else {}))
+        return Audit(
+            edition,
+            {subject.config: {side: len(subject.split[side]) for side in SPLITS} for subject in subjects},
+            tuple(finding for subject in subjects for check in CHECKS for finding in check(subject)),
+            patients,
+        )
 
 
 def _subjects(edition: Edition, prints: list[Print], cases: Mapping[str, str]) -> Iterator[Subject]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from .findings import Finding, Pair, Subject, pairs_found
 from .near import Match, find_near
 from .prints import Print
-from .texture import Texture
+from .texture_file import StoredTexture, StoredTextures
 
 _KINDS: Mapping[str, tuple[str, Callable[[Print], str]]] = {
     "bytes": ("file", lambda patch: patch.sha256),
@@ -65,11 +65,11 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     """Test patches whose tissue is on the training side too: recompressed, shifted, turned, mirrored or brighter."""
     test, train = (_by_pixels(subject.split[side]) for side in ("test", "train"))
     queries, pool = list(test), list(train)
-    matches = find_near([_texture(test[key][0]) for key in queries], [_texture(train[key][0]) for key in pool])
+    matches = find_near(_stored(test), _stored(train))
     matches = [match for match in matches if queries[match.query] != pool[match.pool]]
     matches.sort(key=lambda match: (-match.likeness * match.overlap, match))
     leaked = {queries[match.query] for match in matches}
-    plain = sum(not len(_texture(patches[0]).corners.codes) for patches in (*test.values(), *train.values()))
+    plain = sum(not _texture(patches[0]).corners for patches in (*test.values(), *train.values()))
     pairs = [Pair(test[queries[m.query]][0], train[pool[m.pool]][0], _describe(m)) for m in matches]
     worst = {match.query: match.pool for match in reversed(matches)}  # of each query the first
     twins = [
@@ -123,7 +123,12 @@ def _by_pixels(prints: Sequence[Print]) -> dict[str, list[Print]]:
     return groups
 
 
-def _texture(patch: Print) -> Texture:
+def _stored(groups: Mapping[str, list[Print]]) -> StoredTextures:
+    """One texture of each group."""
+    return StoredTextures([_texture(patches[0]) for patches in groups.values()])
+
+
+def _texture(patch: Print) -> StoredTexture:
     if patch.texture is None:
         raise ValueError(f"{patch.patch_id} was not read")
     return patch.texture

@@ -21,7 +21,7 @@ MAX_PIXELS = 1 << 24
 _GPS_TAG = 0x8825  # of EXIF: the pointer to GPS data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """What an image file is.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -22,13 +23,23 @@ _MAX_TILT = 25.0
 _TABLES = 12
 _KEY_BITS = 20
 #: What bounds time and memory where thousands of corners look the same.
+_QUERIES_AT_ONCE = 256
+_POOL_AT_ONCE = 1024
 _CROWD = 64
 _TRIES = 6
-_MAX_MEETINGS = 2_000_000
-_CHUNK = 500_000
+_MAX_MEETINGS = 100_000
+_CHUNK = 50_000
 
 _POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 _MEETING = np.dtype([("query", np.int32), ("pool", np.int32), ("bits", np.int16), ("turn", np.int8)])
+
+
+class Textures(Protocol):
+    """Textures in a row, each asked for when it is needed."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: int, /) -> Texture: ...
 
 
 @dataclass(frozen=True, order=True)
@@ -53,8 +64,8 @@ class Match:
     shift: tuple[float, float]
 
 
-def find_near(queries: Sequence[Texture], pool: Sequence[Texture]) -> list[Match]:
-    """The pairs of a query and one of the pool that show the same tissue, whatever their number.
+def find_near(queries: Textures, pool: Textures) -> list[Match]:
+    """The pairs of a query and one of the pool that show the same tissue, in order; few are in memory at a time.
 
     Covered: recompression, brightness, quarter turns and mirror images, and shifts that leave half of the window, alone
     or together; not scaling or other angles. A patch with hardly a corner (glass) matches nothing.
@@ -63,12 +74,31 @@ def find_near(queries: Sequence[Texture], pool: Sequence[Texture]) -> list[Match
         queries: with mirror images.
         pool: what they are looked for in.
     """
+    found: list[Match] = []
+    for start in range(0, len(pool), _POOL_AT_ONCE):
+        found += _find_in(queries, _take(pool, start, _POOL_AT_ONCE), start)
+    return sorted(found)
+
+
+def _find_in(queries: Textures, known: Sequence[Texture], first: int) -> Iterator[Match]:
+    """The pairs with some of the pool, of which the first has this position."""
+    index = _Index.of(_Codes.gather([texture.corners for texture in known]))
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        for match in _find(_take(queries, start, _QUERIES_AT_ONCE), known, index):
+            yield replace(match, query=match.query + start, pool=match.pool + first)
+
+
+def _take(textures: Textures, start: int, count: int) -> list[Texture]:
+    return [textures[at] for at in range(start, min(start + count, len(textures)))]
+
+
+def _find(queries: Sequence[Texture], pool: Sequence[Texture], index: _Index) -> Iterator[Match]:
     asked = _Codes.gather([texture.corners for texture in queries] + [_mirror(texture) for texture in queries])
-    known = _Codes.gather([texture.corners for texture in pool])
     meetings = np.empty(0, _MEETING)
     for table in range(_TABLES):
-        meetings = _best(np.concatenate([meetings, *_meet(asked, known, table)]), asked, known, len(queries))
-    return list(_confirm(meetings, asked, known, queries, pool))
+        for met in _meet(asked, index, table):
+            meetings = _best(np.concatenate([meetings, met]), asked, index.known, len(queries))
+    return _confirm(meetings, asked, index.known, queries, pool)
 
 
 def _mirror(texture: Texture) -> Corners:
@@ -104,11 +134,26 @@ class _Codes:
         return keys
 
 
-def _meet(asked: _Codes, known: _Codes, table: int) -> Iterator[NDArray[np.void]]:
+@dataclass(frozen=True)
+class _Index:
+    """Corners to be found: for each table their keys, sorted, and the order that sorts them."""
+
+    known: _Codes
+    tables: tuple[tuple[NDArray[np.uint32], NDArray[np.int32]], ...]
+
+    @classmethod
+    def of(cls, known: _Codes) -> _Index:
+        tables = []
+        for table in range(_TABLES):
+            keys = known.keys(table)
+            order = np.argsort(keys, kind="stable").astype(np.int32)
+            tables.append((keys[order], order))
+        return cls(known, tuple(tables))
+
+
+def _meet(asked: _Codes, index: _Index, table: int) -> Iterator[NDArray[np.void]]:
     """Pairs of corners that are equal in the bits of a table and close in all."""
-    keys = known.keys(table)
-    order = np.argsort(keys, kind="stable").astype(np.int32)
-    keys = keys[order]
+    keys, order = index.tables[table]
     wanted = asked.keys(table)
     first = np.searchsorted(keys, wanted, "left")
     counts = np.minimum(np.searchsorted(keys, wanted, "right") - first, _CROWD)
@@ -120,7 +165,7 @@ def _meet(asked: _Codes, known: _Codes, table: int) -> Iterator[NDArray[np.void]
         some = counts[start:stop]
         query = np.repeat(np.arange(start, stop, dtype=np.int32), some)
         within = np.arange(len(query)) - np.repeat(np.cumsum(some) - some, some)
-        yield _close(asked, known, query, order[np.repeat(first[start:stop], some) + within])
+        yield _close(asked, index.known, query, order[np.repeat(first[start:stop], some) + within])
         start = stop
 
 

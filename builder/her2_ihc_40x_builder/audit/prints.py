@@ -1,4 +1,4 @@
-"""Read a data set once, patch by patch, and keep of each a few kB: what its row says and what its image is."""
+"""Read a data set once, patch by patch, and keep of each what its row says and what its image is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from ..patches.pixels import Rgb
 from ..patches.tissue import GLASS_DENSITY
 from ..shards.files import SCHEMA, Shard, Sides, open_shard
 from .images import ImageFile, look_at
-from .texture import Texture, darkest, describe, pack_textures, shrink
+from .texture import darkest, describe, shrink
+from .texture_file import StoredTexture, TextureFile
 
 #: Of a row group: more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
@@ -37,7 +38,7 @@ _DARKEST_GLASS = 190.0
 _COARSEST_MPP = 1.0
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Place:
     """Where a patch is stored: path of its file, row group, row in the group."""
 
@@ -46,7 +47,7 @@ class Place:
     row: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Print:
     """What is kept of a patch: its row without the image, and what was seen of that.
 
@@ -63,7 +64,7 @@ class Print:
         stored_as: the file name that the row gives the image; None if it gives none.
         look: "constant", "blank" (nothing to be seen), or "".
         glass: the share of pixels that look like bare glass, by the patch's own brightest colour; 0 if unreadable.
-        texture: to find it elsewhere; None if unreadable.
+        texture: to find it elsewhere, as long as its file is open; None if unreadable.
     """
 
     place: Place
@@ -84,7 +85,7 @@ class Print:
     stored_as: str | None
     look: str
     glass: float
-    texture: Texture | None = field(repr=False, compare=False)
+    texture: StoredTexture | None = field(repr=False, compare=False)
 
     @property
     def pixels(self) -> str:
@@ -92,21 +93,27 @@ class Print:
         return self.image.pixels_hash or self.sha256
 
 
-def read_prints(edition: Edition, workers: int) -> list[Print]:
+def read_prints(edition: Edition, textures: TextureFile, workers: int) -> list[Print]:
     """Read every patch once, in path order; no more than a row group a worker is in memory.
+
+    Args:
+        edition: the data set.
+        textures: where the textures are put.
+        workers: threads.
 
     Raises:
         ReleaseError: a shard cannot be read, or is none of ours.
         HubError: no answer.
+        OutputError: there is no room for the textures.
     """
-    tasks = [(edition, shard) for shard in sorted(edition.manifest.shards)]
+    tasks = [(edition, textures, shard) for shard in sorted(edition.manifest.shards)]
     read = run_tasks(
         _read_shard,
         tasks,
         workers=workers,
         label="Auditing",
         unit="patch",
-        weight=lambda task: task[1].rows,
+        weight=lambda task: task[2].rows,
         threads=True,  # decoding and hashing leave Python
     )
     return [found for prints in read for found in prints]
@@ -130,16 +137,14 @@ def read_image(edition: Edition, place: Place) -> Rgb | None:
         return look_at(_bytes(next(itertools.islice(rows, place.row, None))))[1]
 
 
-def _read_shard(task: tuple[Edition, Shard]) -> list[Print]:
-    edition, shard = task
+def _read_shard(task: tuple[Edition, TextureFile, Shard]) -> list[Print]:
+    edition, textures, shard = task
     with _reading(edition, shard):
-        prints = [
-            take_print(Place(shard.path, group, at), row)
+        return [
+            take_print(Place(shard.path, group, at), row, textures)
             for group, rows in _read_groups(edition, shard, _COLUMNS)
             for at, row in enumerate(rows)
         ]
-    textures = pack_textures([found.texture for found in prints])
-    return [replace(found, texture=texture) for found, texture in zip(prints, textures, strict=True)]
 
 
 def _read_groups(
@@ -172,7 +177,7 @@ def _reading(edition: Edition, shard: Shard) -> Iterator[None]:
 # --- One patch ----------------------------------------------------------------------------------------------------
 
 
-def take_print(place: Place, row: Mapping[str, Any]) -> Print:
+def take_print(place: Place, row: Mapping[str, Any], textures: TextureFile) -> Print:
     """Look at one patch.
 
     Raises:
@@ -202,7 +207,7 @@ def take_print(place: Place, row: Mapping[str, Any]) -> Print:
         stored_as=_text((row["image"] or {}).get("path")),
         look="" if grey is None or pixels is None else _look(grey, pixels),
         glass=0.0 if overview is None else glass_share(overview),
-        texture=None if grey is None else describe(grey, mirror="test" in (sides.wsi, sides.patch)),
+        texture=None if grey is None else textures.put(describe(grey, mirror="test" in (sides.wsi, sides.patch))),
     )
 
 

@@ -7,9 +7,7 @@ not under mirroring: where that matters the mirror image is described as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -82,31 +80,6 @@ def describe(grey: NDArray[np.uint8], *, mirror: bool) -> Texture:
         _find_corners(np.ascontiguousarray(grey[:, ::-1])) if mirror else None,
         _relief(grey),
     )
-
-
-def pack_textures(textures: Sequence[Texture | None]) -> list[Texture | None]:
-    """The same textures, with their arrays side by side in one block of each kind.
-
-    Small arrays that stay, between images that come and go, leave holes in memory that are too small for an image: a
-    patch would take three times what is kept of it.
-    """
-    known = [texture for texture in textures if texture is not None]
-    corners = [one for texture in known for one in (texture.corners, texture.mirrored) if one is not None]
-    columns = (_side_by_side([getattr(one, name) for one in corners]) for name in ("places", "angles", "codes"))
-    packed, reliefs = map(Corners, *columns), iter(_side_by_side([texture.relief for texture in known]))
-    return [
-        texture
-        and Texture(texture.size, next(packed), None if texture.mirrored is None else next(packed), next(reliefs))
-        for texture in textures
-    ]
-
-
-def _side_by_side(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    if not arrays:
-        return []
-    ends = np.cumsum([array.size for array in arrays])
-    parts = np.split(np.concatenate([array.ravel() for array in arrays]), ends[:-1])
-    return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
 def _find_corners(grey: NDArray[np.uint8]) -> Corners:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+import tracemalloc
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from her2_ihc_40x_builder.audit import near
 from her2_ihc_40x_builder.audit.near import find_near
-from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, pack_textures, shrink
+from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, shrink
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.patches.pixels import Rgb
 from planted import COPIES, Spot
@@ -102,22 +103,46 @@ def test_many_copies_of_one_patch_stay_bounded(drawn: Drawn, monkeypatch: pytest
     assert 0 < len(matches) <= 50
 
 
-def test_packed_textures_are_the_same_in_one_block_of_each_kind(drawn: Drawn) -> None:
-    wide = np.ascontiguousarray(drawn.spots[0].pixels[:100])
-    given = [drawn.textures[0], None, texture(wide, mirror=False), texture(np.full((9, 9, 3), 240, np.uint8))]
-    packed = pack_textures(given)
-    assert [one is None for one in packed] == [one is None for one in given]
-    pairs = [(one, other) for one, other in zip(given, packed, strict=True) if one and other]
-    for one, other in pairs:
-        assert one.size == other.size
-        np.testing.assert_array_equal(one.relief, other.relief)
-        for before, after in ((one.corners, other.corners), (one.mirrored, other.mirrored)):
-            assert (before is None) == (after is None)
-            for name in ("places", "angles", "codes") if before else ():
-                np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
-    assert len({id(texture.relief.base) for _, texture in pairs}) == 1
-    assert len({id(texture.corners.codes.base) for _, texture in pairs}) == 1
-    assert pack_textures([None]) == [None]
+@pytest.mark.parametrize("some", [5, 100])
+def test_it_does_not_matter_how_many_are_compared_at_a_time(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch, some: int
+) -> None:
+    rng = np.random.default_rng(0)
+    copies = [texture(COPIES["all at once"](spot, rng)) for spot in drawn.spots[:12]]
+    expected = find_near(copies, drawn.textures)
+    monkeypatch.setattr(near, "_QUERIES_AT_ONCE", some)
+    monkeypatch.setattr(near, "_POOL_AT_ONCE", some)
+    assert find_near(copies, drawn.textures) == expected
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Textures without end, none of which is kept."""
+
+    textures: list[Texture]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, at: int) -> Texture:
+        one = self.textures[at % len(self.textures)]
+        corners = replace(one.corners, codes=np.roll(one.corners.codes, at, axis=1))
+        return replace(one, corners=corners, mirrored=corners, relief=one.relief.copy())
+
+
+def test_memory_does_not_grow_with_patches(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "_QUERIES_AT_ONCE", 32)
+    monkeypatch.setattr(near, "_POOL_AT_ONCE", 32)
+
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        find_near(Repeated(drawn.textures, count), Repeated(drawn.textures, count))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(256) < 1.3 * peak(64)
 
 
 def test_a_query_needs_its_mirror_image(drawn: Drawn) -> None:
