@@ -97,10 +97,13 @@ def test_glass_and_tiny_images_match_nothing(shape: tuple[int, int]) -> None:
     assert find_near([], [blank]) == find_near([blank], []) == []
 
 
-def test_many_copies_of_one_patch_stay_bounded(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near, "_MAX_MEETINGS", 50)
+def test_of_many_copies_of_one_patch_few_are_tried_and_none_is_missed(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near, "_TRIES_A_QUERY", 5)
     matches = find_near(drawn.textures[:1] * 40, drawn.textures[:1] * 40)
-    assert 0 < len(matches) <= 50
+    assert {match.query for match in matches} == set(range(40))
+    assert len(matches) <= 5 * 40
 
 
 @pytest.mark.parametrize("some", [5, 100])

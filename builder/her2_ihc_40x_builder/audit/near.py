@@ -22,13 +22,14 @@ _MAX_TILT = 25.0
 #: Codes meet where one of 12 separate sets of 20 bits is equal.
 _TABLES = 12
 _KEY_BITS = 20
-#: What bounds time and memory where thousands of corners look the same.
+#: What is in memory at a time: patches, and pairs of corners.
 _QUERIES_AT_ONCE = 256
 _POOL_AT_ONCE = 1024
-_CROWD = 64
-_TRIES = 6
-_MAX_MEETINGS = 100_000
 _CHUNK = 50_000
+#: What bounds time where thousands of corners look the same: of those with one key, of a pair of patches, of a query.
+_CROWD = 16
+_TRIES = 6
+_TRIES_A_QUERY = 60
 
 _POPCOUNT = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 _MEETING = np.dtype([("query", np.int32), ("pool", np.int32), ("bits", np.int16), ("turn", np.int8)])
@@ -42,7 +43,7 @@ class Textures(Protocol):
     def __getitem__(self, at: int, /) -> Texture: ...
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Match:
     """Two patches that show the same tissue.
 
@@ -96,8 +97,7 @@ def _find(queries: Sequence[Texture], pool: Sequence[Texture], index: _Index) ->
     asked = _Codes.gather([texture.corners for texture in queries] + [_mirror(texture) for texture in queries])
     meetings = np.empty(0, _MEETING)
     for table in range(_TABLES):
-        for met in _meet(asked, index, table):
-            meetings = _best(np.concatenate([meetings, met]), asked, index.known, len(queries))
+        meetings = _best(np.concatenate([meetings, *_meet(asked, index, table)]), asked, index.known, len(queries))
     return _confirm(meetings, asked, index.known, queries, pool)
 
 
@@ -181,24 +181,31 @@ def _close(asked: _Codes, known: _Codes, query: NDArray[np.int32], pool: NDArray
 
 
 def _best(meetings: NDArray[np.void], asked: _Codes, known: _Codes, count: int) -> NDArray[np.void]:
-    """The closest few meetings of each pair of patches, by pair; of too many the closest."""
+    """The closest few meetings of each pair of patches, and of those of each query; by pair."""
     left, right = asked.owner[meetings["query"]] % max(1, count), known.owner[meetings["pool"]]
     order = np.lexsort((meetings["pool"], meetings["query"], meetings["bits"], right, left))
     order = order[_changes(meetings["query"][order], meetings["pool"][order])]  # two corners may meet in many tables
-    meetings, left, right = meetings[order], left[order], right[order]
-    starts = np.flatnonzero(_changes(left, right))
-    rank = np.arange(len(left)) - np.repeat(starts, np.diff(np.r_[starts, len(left)]))
-    meetings = meetings[rank < _TRIES]
-    if len(meetings) > _MAX_MEETINGS:
-        closest = np.argsort(meetings["bits"], kind="stable")[:_MAX_MEETINGS]
-        meetings = meetings[np.sort(closest)]
-    return meetings
+    order = order[_ranks(_changes(left[order], right[order])) < _TRIES]
+    closest = order[np.lexsort((meetings["bits"][order], left[order]))]
+    kept = np.zeros(len(meetings), bool)
+    kept[closest[_ranks(_changes(left[closest])) < _TRIES_A_QUERY]] = True
+    return meetings[order[kept[order]]]
 
 
-def _changes(left: NDArray[np.int32], right: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether each pair is another than the one before it."""
-    changes = np.ones(len(left), bool)
-    changes[1:] = (left[1:] != left[:-1]) | (right[1:] != right[:-1])
+def _ranks(starts: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The place of each in its group, from 0.
+
+    Args:
+        starts: whether one is the first of its group.
+    """
+    firsts = np.flatnonzero(starts)
+    return np.arange(len(starts)) - np.repeat(firsts, np.diff(np.r_[firsts, len(starts)]))
+
+
+def _changes(*columns: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether each is another than the one before it, in any column."""
+    changes = np.ones(len(columns[0]), bool)
+    changes[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return changes
 
 
