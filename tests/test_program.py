@@ -21,6 +21,11 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and str
 INTERRUPTED = "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
 
 
+def hear_control_c() -> None:
+    """Of a process that is started: a shell's background job has it ignored, and so has what that starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def wait_until_it_listens(process: int) -> None:
     """Wait until a program catches SIGTERM: a busy machine takes long to start Python, which is not asked here."""
     status = Path(f"/proc/{process}/status")
@@ -48,8 +53,7 @@ def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell's background job is started with Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_control_c,
         env={**os.environ, "TMPDIR": str(temporary)},
     )
     wait_until_it_listens(process.pid)
@@ -88,7 +92,8 @@ sys.exit(program.main())
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_import_that_swallows_the_interruption_does_not_keep_the_program_going(name: str) -> None:
-    done = subprocess.run([sys.executable, "-c", SWALLOWED, name], capture_output=True, text=True, check=False)
+    program = [sys.executable, "-c", SWALLOWED, name]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, preexec_fn=hear_control_c)
     assert (done.stdout, done.stderr, done.returncode) == ("", INTERRUPTED, 130)
 
 
