@@ -50,7 +50,9 @@ def test_a_map_comes_first_and_ignores_case() -> None:
     assert parse_label("a=b", "x", label_map) == "3+"
 
 
-@pytest.mark.parametrize("items", [["ultralow"], ["=0"], ["ultralow=5"], ["ultralow=1"], ["a=0", "A=1+"]])
+@pytest.mark.parametrize(
+    "items", [["ultralow"], ["=0"], ["ultralow=5"], ["ultralow=1"], ["a=0", "A=1+"], ["3+=0"], ["0=1+"]]
+)
 def test_broken_maps_are_refused(items: list[str]) -> None:
     with pytest.raises(OptionError, match="--label-map"):
         parse_label_map(items)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import OptionError
 from ..parallel import default_workers
 
 if TYPE_CHECKING:
     from ..parameters import BuildInputs, BuildParameters
+    from ..patches.encode import Encoding, ImageFormat
 
 
 def positive(text: str) -> int:
@@ -38,10 +41,14 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, default=default_workers(), help="cores to use (%(default)s)")
 
 
-def add_license(parser: argparse.ArgumentParser) -> None:
+def add_license(parser: argparse.ArgumentParser, otherwise: str = "source.json's, or unknown") -> None:
     """`--license`."""
     parser.add_argument(
-        "--license", dest="licence", help="the data's licence, as an id of the Hub; else source.json's, or unknown"
+        "--license",
+        type=_licence,
+        dest="licence",
+        metavar="ID",
+        help=f"the data's licence, as an id of the Hub; else {otherwise}",
     )
 
 
@@ -87,7 +94,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     )
     patches.add_argument("--resample", action="store_true", help="resample slides finer than 40x down to it")
     patches.add_argument("--image-format", choices=["png", "jpeg", "webp"], default="png", help="(%(default)s)")
-    patches.add_argument("--quality", type=positive, default=95, help="of JPEG (%(default)s)")
+    patches.add_argument("--quality", type=positive, help="of JPEG (95)")
 
     splits = parser.add_argument_group("splits")
     splits.add_argument("--test-fraction", type=float, default=0.2, help="(%(default)s)")
@@ -120,7 +127,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def build_arguments(arguments: argparse.Namespace) -> tuple[BuildInputs, BuildParameters]:
     """Inputs and parameters as the command line gives them."""
     from ..parameters import BuildInputs, BuildParameters
-    from ..patches.encode import Encoding
     from ..patches.white import White
     from ..regions import ClassRules
     from ..slides.labels import parse_label_map
@@ -152,9 +158,25 @@ def build_arguments(arguments: argparse.Namespace) -> tuple[BuildInputs, BuildPa
         test_fraction=arguments.test_fraction,
         seed=arguments.seed,
         patch_split=arguments.patch_split,
-        encoding=Encoding(arguments.image_format, arguments.quality),
+        encoding=_encoding(arguments.image_format, arguments.quality),
     )
     return inputs, parameters
+
+
+def _encoding(image_format: ImageFormat, quality: int | None) -> Encoding:
+    from ..patches.encode import Encoding
+
+    if quality is None:
+        return Encoding(image_format)
+    if image_format != "jpeg":
+        raise OptionError("--quality", "--image-format jpeg beside it", image_format, "The others lose nothing.")
+    return Encoding(image_format, quality)
+
+
+def _licence(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,99}", text):
+        raise argparse.ArgumentTypeError(f"{text[:100]!r}: expected an id of the Hub, such as cc-by-4.0 or other")
+    return text
 
 
 def _white(text: str) -> tuple[float, float, float]:

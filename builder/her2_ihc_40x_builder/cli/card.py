@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..card.companions import refresh_companions
-from .arguments import path
+from .arguments import add_license, path
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +17,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "which are only read. `pack` and `build` do this themselves.",
     )
     parser.add_argument("folder", type=path, help="a data set that pack or build made")
-    parser.add_argument("--license", dest="licence", help="the data's licence, as an id of the Hub; else it stays")
+    add_license(parser, otherwise="it stays")
     parser.set_defaults(run=run)
 
 

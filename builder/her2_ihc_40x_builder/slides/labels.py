@@ -105,7 +105,8 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
     """Read `--label-map` items, "spelling=class".
 
     Raises:
-        OptionError: no "=", no spelling, a class that is none of the four as written, or one spelling for two classes.
+        OptionError: no "=", no spelling, a class that is none of the four as written, one spelling for two classes, or
+            a class for another.
     """
     mapping: dict[str, str] = {}
     for item in items:
@@ -115,6 +116,10 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
         if not equals or not spelling or label not in CLASSES:
             expected = f'"spelling=class" with a class of {", ".join(CLASSES)}'
             raise OptionError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
+        if spelling in CLASSES and spelling != label:
+            raise OptionError(
+                f"--label-map {spelling}", "another spelling of a class", "a class", "Correct the labels."
+            )
         if mapping.setdefault(spelling, label) != label:
             found = f"{mapping[spelling]} and {label}"
             raise OptionError(f"--label-map {spelling}", "one class", found, "Keep one of them.")
