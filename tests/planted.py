@@ -113,7 +113,8 @@ def write_rows(
         with UnitWriter(folder, unit) as writer:
             for sides, columns in members:
                 writer.write(sides, columns)
-                labels.append((sides, CLASSES[columns["label"]]))
+                # Of what is no class a manifest can say nothing.
+                labels.append((sides, dict(enumerate(CLASSES)).get(columns["label"], CLASSES[0])))
         shards += writer.shards
     manifest = Manifest(shards, count_labels(labels), parameters or {}, {"kind": kind}, {unit: {} for unit in units})
     (folder / FILE_NAME).write_text(manifest.to_json(), encoding="utf-8")

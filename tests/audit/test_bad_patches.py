@@ -62,6 +62,10 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "half a place": ({"x": 1}, {"values": 1}),
     "numbers that can be": ({"x": 0, "y": 0, "mpp": 0.25, "tissue_fraction": 1.0, "hue_similarity": 1.0}, {}),
     "a hue that is the opposite": ({"hue_similarity": -1.0}, {}),
+    "no label": ({"label": None, "label_source": None}, {"values": 1}),
+    "a label of no class": ({"label": 4, "label_source": "region"}, {"values": 1}),
+    "a label below all": ({"label": -1, "label_source": "region"}, {"values": 1}),
+    "a score of no class": ({"slide_score": 9, "label_source": "region"}, {"values": 1}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 

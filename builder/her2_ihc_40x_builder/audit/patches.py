@@ -98,7 +98,7 @@ def check_files(subject: Subject) -> Iterator[Finding]:
 
 
 def check_rows(subject: Subject) -> Iterator[Finding]:
-    """Rows: an id for each patch, and numbers that can be."""
+    """Rows: an id for each patch, and values that can be."""
     counts = Counter(patch.patch_id for patch in subject.prints)
     yield patches_found(
         subject,
@@ -110,7 +110,8 @@ def check_rows(subject: Subject) -> Iterator[Finding]:
     yield patches_found(
         subject,
         "values",
-        "Tissue is from 0 to 1, hue similarity from -1 to 1, mpp above 0 and below 1, x and y from 0; or null.",
+        "A label is a class; where known, a slide's score is one, tissue is from 0 to 1, hue similarity from -1 to 1, "
+        "mpp above 0 and below 1, x and y from 0.",
         wrong,
         note=_tally(Counter(column for patch in wrong for column in patch.impossible)),
     )
@@ -163,7 +164,8 @@ def check_content(subject: Subject) -> Iterator[Finding]:
 
 
 def _rank(label: str) -> int:
-    return CLASSES.index(label)
+    """The place of a class; what is none is below all."""
+    return CLASSES.index(label) if label in CLASSES else -1
 
 
 def _tally(counts: Counter[str] | Counter[str | None]) -> str:

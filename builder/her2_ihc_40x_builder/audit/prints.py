@@ -29,6 +29,7 @@ from .texture_file import StoredTexture, TextureFile
 #: Of a row group: more is refused before it is read.
 MAX_GROUP_BYTES = 256 << 20
 _MAX_TEXT = 1000
+_CLASSES = range(len(CLASSES))
 _COLUMNS = [name for name in SCHEMA.names if name != "roi_id"]
 #: In levels: without more, an overview shows nothing.
 _BLANK = 2.0
@@ -54,10 +55,10 @@ class Print:
     Args:
         place: where it is stored.
         sides: its sides in both configs.
-        label, slide_score: classes; the score None if unknown.
+        label, slide_score: classes, or in words what is there instead; the score None if unknown.
         box: x, y of the window in level-0 pixels; None if unknown.
         tissue: the row's tissue fraction; None if unknown.
-        impossible: columns of the row whose numbers cannot be.
+        impossible: columns of the row whose values cannot be.
         stated_sha256: the row's word on the image's bytes.
         sha256: of the image's bytes.
         image: what the file is.
@@ -181,7 +182,7 @@ def take_print(place: Place, row: Mapping[str, Any], textures: TextureFile) -> P
     """Look at one patch.
 
     Raises:
-        ValueError: the row has no class, or texts that are none.
+        ValueError: the row has texts that are none.
     """
     data = _bytes(row)
     sides = sides_of(place.shard)
@@ -213,6 +214,11 @@ def take_print(place: Place, row: Mapping[str, Any], textures: TextureFile) -> P
 
 def _impossible(row: Mapping[str, Any]) -> Iterator[str]:
     """Columns whose value is none that there can be; NaN is within no range."""
+    label, score = row["label"], row["slide_score"]
+    if label not in _CLASSES:
+        yield "label"
+    if score is not None and score not in _CLASSES:
+        yield "slide_score"
     tissue, mpp, hue = row["tissue_fraction"], row["mpp"], row["hue_similarity"]
     if tissue is not None and not 0 <= tissue <= 1:
         yield "tissue_fraction"
@@ -253,6 +259,6 @@ def _text(value: str | None) -> str | None:
 
 
 def _class(value: int | None) -> str:
-    if value is None or value not in range(len(CLASSES)):
-        raise ValueError(f"class {value}")
-    return CLASSES[value]
+    if value is None:
+        return "no class"
+    return CLASSES[value] if value in _CLASSES else f"class {value}"
