@@ -12,7 +12,7 @@ import pytest
 
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.shards import staging
-from her2_ihc_40x_builder.shards.staging import staged_folder
+from her2_ihc_40x_builder.shards.staging import check_beside, staged_folder
 
 
 def ours(folder: Path) -> bool:
@@ -199,6 +199,14 @@ def test_the_current_folder_and_those_above_it_are_refused(
     ):
         pytest.fail("it was given")
     assert (target / below).is_dir()
+
+
+def test_the_name_of_unfinished_work_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="not finished"):
+        fill(tmp_path / ".out.partial", "x")
+    with pytest.raises(OutputError, match="not finished"):
+        check_beside(tmp_path / ".out.partial", None, is_ours=ours)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mount_point_is_refused_at_once() -> None:

@@ -31,12 +31,14 @@ def staged_folder(
         keep: keep what an interrupted run left, so that it can be gone on with, instead of starting empty.
 
     Raises:
-        OutputError: `target` is taken, or another process is writing it, or the disk refuses.
+        OutputError: `target` is taken, or has a name of unfinished work, or another process is writing it, or the disk
+            refuses.
     """
     target = Path(os.path.realpath(target))  # a link to the folder is the user's, and stays
     work = target.parent / f".{target.name}.partial"
     # A name of its own for every run: what is left of one that was killed must not mix with the next.
     tree, aside = work / ("tree" if keep else f"tree-{os.getpid()}-{time.monotonic_ns()}"), work / "replaced"
+    _check_name(target)
     if target.is_mount():
         raise OutputError(str(target), "a folder that can be replaced", "a mount point", "Give a folder in it.")
     with suppress(FileNotFoundError):  # a current folder that is gone is in none
@@ -100,12 +102,19 @@ def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], b
     Raises:
         OutputError: it is in the data set, which is published, or taken by something else.
     """
+    _check_name(folder)
     place, published = folder.resolve(), None if data is None else data.resolve()
     if published and (place == published or published in place.parents or place in published.parents):
         raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
     if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
         expected, found = "nothing, or an earlier report", "something that this tool did not make"
         raise OutputError(str(folder), expected, found, "Give another --report.")
+
+
+def _check_name(folder: Path) -> None:
+    if folder.name.startswith(".") and folder.name.endswith(".partial"):
+        expected, found = "a name of your own", "that of work that is not finished, which may be removed at any time"
+        raise OutputError(str(folder), expected, found, "Give another name.")
 
 
 @contextmanager
