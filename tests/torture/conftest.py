@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from drawn_slides import PATCH, draw_cohort
 from torture.campaign import SEED, SHARE
-from torture.jobs import Job
+from torture.jobs import FORKSERVER, Job
 from torture.machine import Machine
 from twin_images import SIZE
 from zenodo_double import Zenodo, serving
@@ -34,6 +35,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(tmp_path_factory.mktemp("machine")) as machine:
         yield machine
+
+
+@pytest.fixture
+def scratch(start: str, tmp_path: Path) -> Iterator[Path]:
+    """A folder whose path is so short, or long, that a build in it starts its workers as `start` says."""
+    if start != FORKSERVER:
+        yield tmp_path / ("long" * 20)
+        return
+    with tempfile.TemporaryDirectory(prefix="torture-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torture.machine import Fault, Machine, Run
@@ -14,10 +14,12 @@ from torture.machine import Fault, Machine, Run
 Snapshot = dict[str, str]
 #: Calls that can fail for want of room or by a broken disk.
 WRITING = "owsrlm"
+#: How a build starts its workers: as most users' do, or as it does where the path of TMPDIR is too long for a socket.
+FORKSERVER, SPAWN = "forkserver", "spawn"
 
 
 def snapshot(root: Path) -> Snapshot:
-    """Every file below a folder, hidden or not, by the hash of what it holds; every folder and link.
+    """Every file below a folder, hidden or not, by the hash of what it holds; every folder, link and socket.
 
     A report's page is only said to be there: it tells what was taken over from a run before.
     """
@@ -26,6 +28,8 @@ def snapshot(root: Path) -> Snapshot:
         if path.is_symlink()
         else "folder"
         if path.is_dir()
+        else "socket"
+        if path.is_socket()
         else "page"
         if path.name == "index.html"
         else hashlib.sha256(path.read_bytes()).hexdigest()
@@ -54,7 +58,7 @@ class Job:
     inputs: Sequence[Path] = ()
     outputs: Sequence[str] = ("out",)
     kept: str = "(?!)"
-    _unbroken: tuple[Snapshot, Sequence[str]] | None = None
+    _unbroken: dict[str, tuple[Snapshot, Sequence[str]]] = field(default_factory=dict)
 
     def prepare(self, root: Path) -> Snapshot:
         """Make `root` as it is before a run."""
@@ -67,19 +71,35 @@ class Job:
         arguments = [str(argument).replace("@", str(root)) for argument in (*self.arguments, *more)]
         return self.machine.run(root, arguments, fault, clock=clock)
 
-    def unbroken(self, scratch: Path) -> tuple[Snapshot, Sequence[str]]:
-        """What is there after a run in which nothing goes wrong, and its calls."""
-        if self._unbroken is None:
+    def unbroken(self, scratch: Path, start: str = "") -> tuple[Snapshot, Sequence[str]]:
+        """What is there after a run in which nothing goes wrong, and its calls, which are others with each `start`.
+
+        Args:
+            scratch: the folder to run it in.
+            start: how workers are started in that folder; asserted of a build if it is told.
+        """
+        if start not in self._unbroken:
             self.prepare(scratch / "unbroken")
             run = self.run(scratch / "unbroken")
             assert run.code == 0, run.err
-            self._unbroken = snapshot(scratch / "unbroken"), run.calls
-        return self._unbroken
+            if start and self.name.startswith("build"):
+                assert any("/tmp/pymp-" in call for call in run.calls) == (start == FORKSERVER), run.calls
+            self._unbroken[start] = snapshot(scratch / "unbroken"), run.calls
+        return self._unbroken[start]
 
 
 def part(found: Snapshot, name: str) -> Snapshot:
     """What a snapshot says of one output and all below it."""
     return {path: what for path, what in found.items() if path == name or path.startswith(f"{name}/")}
+
+
+def listeners(found: Snapshot) -> Snapshot:
+    """What a snapshot says of the sockets in TMPDIR that Python leaves where it is killed, and of their folders.
+
+    Of nothing else: another file in such a folder, or another folder, is not meant.
+    """
+    made = {"folder": r"tmp/pymp-[^/]+", "socket": r"tmp/pymp-[^/]+/listener-[^/]+"}
+    return {path: what for path, what in found.items() if what in made and re.fullmatch(made[what], path)}
 
 
 def rest(found: Snapshot, job: Job) -> Snapshot:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from torture.campaign import SHARE, points, rng
-from torture.jobs import WRITING, Job, Snapshot, part, rest, snapshot
+from torture.jobs import FORKSERVER, WRITING, Job, Snapshot, part, rest, snapshot
 from torture.machine import Fault
 
 POINTS = 50
@@ -19,19 +19,20 @@ POINTS = 50
 
 @pytest.mark.parametrize("command", ["pack", "build", "card", "fetch"])
 @pytest.mark.parametrize("point", points(short=1, long=POINTS))
+@pytest.mark.parametrize("start", [FORKSERVER])
 def test_a_disk_that_refuses_leaves_the_old_output_whole(
-    point: int, command: str, make_job: Callable[[str], Job], tmp_path: Path
+    point: int, command: str, start: str, make_job: Callable[[str], Job], scratch: Path
 ) -> None:
     draw = rng(f"disk {command}", point)
     over = SHARE is not None and draw.random() < 0.5 and command in ("pack", "build")
     job = make_job(f"{command} over another" if over else command)
-    after, calls = job.unbroken(tmp_path)
+    after, calls = job.unbroken(scratch, start)
     count = sum(call[0] in WRITING for call in calls)
     tries = [(call, error) for call in range(1 + point, count + 1, POINTS) for error in (errno.ENOSPC, errno.EIO)]
     # In the long form the points share out every call; in the short form each tries one.
     for call, error in tries if SHARE is not None else [draw.choice(tries)]:
         fault = Fault(error, call, lasts=draw.random() < 0.5, kinds=WRITING)
-        _try(job, fault, after, tmp_path / f"{call}-{error}")
+        _try(job, fault, after, scratch / f"{call}-{error}")
 
 
 def _try(job: Job, fault: Fault, after: dict[str, str], root: Path) -> None:
