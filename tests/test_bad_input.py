@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import tifffile
 
-from drawn_slides import CLI, write_qupath
+from drawn_slides import CLI, Cohort, draw_cohort, write_qupath
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo.synthetic import write_slide
 from her2_ihc_40x_builder.geometry import Box, Size
@@ -217,6 +217,31 @@ def test_two_slides_of_one_id_are_both_in_quarantine(tmp_path: Path, capsys: pyt
     assert "0/twin.svs" in said
     assert "3+/twin.svs" in said
     assert list(read_manifest(tmp_path / "out").units) == ["good"]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Two slides, with regions of each kind."""
+    return draw_cohort(tmp_path_factory.mktemp("two"), {"B": "3+", "C": "3+"})
+
+
+@pytest.mark.parametrize("place", [None, 0, 20], ids=["whole", "first-byte", "byte-20"])
+@pytest.mark.parametrize("kind", ["masks/C.png", "ROI/3+/C_1.png", "qupath/C.geojson"])
+def test_a_region_file_with_a_flipped_bit_stops_its_slide_wherever_the_bit_is(
+    kind: str, place: int | None, two: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions = shutil.copytree(two.root / kind.split("/", maxsplit=1)[0], tmp_path / "regions")
+    file = regions / kind.split("/", maxsplit=1)[1]
+    data = bytearray(file.read_bytes())
+    if place is not None:
+        data[place] ^= 0x40
+        file.write_bytes(data)
+    given = ["--patch-size", "256", "--intensity", "none", "--workers", "1", "--out", str(tmp_path / "out")]
+    done = main(["build", str(two.slides), "--regions", str(regions), *given])
+    said = capsys.readouterr().err
+    assert done == (0 if place is None else 3), said
+    assert set(read_manifest(tmp_path / "out").units) == ({"B", "C"} if place is None else {"B"})
+    assert (f"quarantined C: {file}" in said) == (place is not None), said
 
 
 @pytest.mark.shared

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -250,6 +252,11 @@ def test_invert_y_says_that_it_leaves_pictures_as_they_are(tmp_path: Path, slide
     assert not any(finding.subject.startswith("--invert-y") for finding in read(tmp_path, slides).findings)
 
 
+def test_invert_y_opens_no_pipe(tmp_path: Path, slides: Slides, pipe: Path) -> None:
+    os.link(pipe, tmp_path / "alpha.geojson")
+    assert "a pipe" in str(read(tmp_path, slides, invert_y=True).problems["alpha"])
+
+
 def test_a_crop_without_a_place_stops_its_slide_alone(slides: Slides, cut: Cut, tmp_path: Path) -> None:
     write_crops(tmp_path, slides, cut)
     Image.fromarray(cut(slides["beta"], Box(600, 600, 600, 600))).save(tmp_path / "3+" / "alpha_99.png")
@@ -309,7 +316,9 @@ def test_everything_that_is_lost_is_reported_by_name(slides: Slides, tmp_path: P
     (tmp_path / "alpha.geojson").write_text(qupath(shapes))
     (tmp_path / "delta.geojson").write_text(qupath(shapes))
     (tmp_path / "delta_1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "delta_2.png").write_bytes(b"")
     (tmp_path / "notes.rtf").write_text("hello")
+    (tmp_path / "thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     found = read(tmp_path, slides)
     assert [r.roi_id for r in found.regions] == ["1", "3"]
     told = {(f.kind, Path(f.subject.split(",")[0]).name, f.subject.split(" ")[-1]) for f in found.findings}
@@ -319,9 +328,10 @@ def test_everything_that_is_lost_is_reported_by_name(slides: Slides, tmp_path: P
         ("shape repaired", "alpha.geojson", "3"),
         ("ignored", "alpha.geojson", "4"),
     } <= told
-    assert len(found.of("region without slide")) == 2
+    assert len(found.of("region without slide")) == 3
     assert [f.subject for f in found.of("slide without region")] == ["beta", "gamma_2"]
-    assert any("notes.rtf" in f.subject for f in found.of("ignored"))
+    for neighbour in ("notes.rtf", "thumbs.db"):
+        assert any(neighbour in f.subject for f in found.of("ignored"))
 
 
 def test_unknown_classes_of_all_files_are_listed_at_once(slides: Slides, tmp_path: Path) -> None:
@@ -365,6 +375,8 @@ def test_numbers_in_place_of_classes(slides: Slides, tmp_path: Path) -> None:
         ("x.json", "{"),
         ("x.json", '{"a": 1}'),
         ("x.json", "[1]"),
+        ("x.json", ""),
+        ("x.geojson", '\x3b"type": "FeatureCollection", "features": []}'),
     ],
 )
 def test_an_unreadable_file_of_no_slide_stops_everything(slides: Slides, tmp_path: Path, name: str, text: str) -> None:
@@ -381,6 +393,15 @@ def test_an_unreadable_file_of_no_slide_stops_everything(slides: Slides, tmp_pat
         ("alpha.xml", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"),
         ("alpha_1.png", b"\x89PNG\r\n\x1a\n" + b"\x00" * 100),
         ("alpha.geojson", b'{"type": "Polygon", "coordinates": [[[0, 0], [1e400, 1], [1, 1], [0, 0]]]}'),
+        ("alpha.geojson", b';"type": "FeatureCollection", "features": []}'),
+        ("alpha.json", '{"type": "FeatureCollection", "features": []}'.encode("utf-16")),
+        ("alpha.geojson", gzip.compress(b'{"type": "FeatureCollection", "features": []}')),
+        ("alpha.xml", b"|Annotations/>"),
+        ("alpha.PNG", b"\xff\xd8\xff\xe0\0\x10JFIF\0"),
+        ("alpha_1.png", b"II*\0" + b"\0" * 100),
+        ("alpha.png", b""),
+        ("alpha.geojson", b""),
+        ("alpha.xml", b""),
     ],
 )
 def test_an_unreadable_file_of_a_slide_stops_that_slide(slides: Slides, tmp_path: Path, name: str, data: bytes) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,28 @@ def test_slides_come_by_id(drawn: Path, tmp_path: Path) -> None:
     listing = find_slides(tmp_path)
     assert [slide.slide_id for slide in listing.slides] == ["a", "b", "c"]
     assert listing.refused == ()
+
+
+#: Before a command: root may read everything, unless it gives that up.
+AS_ONE_WHO_MAY_NOT = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+LIST = """
+import sys
+from pathlib import Path
+from her2_ihc_40x_builder.slides.files import find_slides
+listing = find_slides(Path(sys.argv[1]))
+print([slide.slide_id for slide in listing.slides], *listing.refused)
+"""
+
+
+@pytest.mark.skipif(AS_ONE_WHO_MAY_NOT != [] and shutil.which("setpriv") is None, reason="root may read everything")
+def test_a_slide_that_may_not_be_read_is_not_called_damaged(drawn: Path, tmp_path: Path) -> None:
+    put(drawn, tmp_path / "good.svs", tmp_path / "shut.svs")
+    (tmp_path / "shut.svs").chmod(0)
+    command = [*AS_ONE_WHO_MAY_NOT, sys.executable, "-c", LIST, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert said.startswith(f"['good'] {tmp_path / 'shut.svs'}: ")
+    assert "found Permission denied" in said
+    assert "Check the disk and the file's permissions." in said
 
 
 def test_what_is_no_slide_is_refused_by_name(drawn: Path, tmp_path: Path) -> None:

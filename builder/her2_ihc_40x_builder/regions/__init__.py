@@ -75,10 +75,6 @@ def read_regions(
     sizes = {slide_id: slide.size for slide_id, slide in by_id.items()}
     reading, found_crops = Reading(), []
     for file in files.region_files(path):
-        if options.invert_y and files.kind_of(file) == "png":
-            reading.report(
-                "ignored", f"--invert-y for {shown(file)}", "a picture has its own rows; only annotations turn over"
-            )
         try:
             crop = _read(file, path, sizes, options, reading)
         except RegionError as error:
@@ -124,6 +120,10 @@ def _read(
         raise RegionError(shown(file), "a plain file inside the folder of regions", reason, remedy)
     kind = files.kind_of(file)
     if kind == "png":
+        if options.invert_y:
+            reading.report(
+                "ignored", f"--invert-y for {shown(file)}", "a picture has its own rows; only annotations turn over"
+            )
         return _picture(file, root, sizes, options, reading)
     if kind == "json":
         document = files.read_json(file)

@@ -1,4 +1,4 @@
-"""What kind of file something is, by its first bytes, and its text within limits set on purpose."""
+"""What kind of file something is, by its first bytes or its name, and its text within limits set on purpose."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_FILES = 100_000
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+#: What a file must be that is called so: whatever its first bytes are, it was meant to hold regions.
+_CALLED: dict[str, FileKind] = {".png": "png", ".json": "json", ".geojson": "json", ".xml": "xml"}
 #: Neighbours of region files that are no region files, by name.
 NEIGHBOURS = frozenset(
     [
@@ -67,7 +69,9 @@ def region_files(path: Path) -> Iterator[Path]:
 
 
 def kind_of(path: Path) -> FileKind | None:
-    """Return what a file is, by its content; None if it is nothing that holds regions.
+    """Return what a file is, by its content, else by its suffix; None if neither speaks of regions.
+
+    A damaged file of regions thus reaches the reader of its kind, which refuses it: passed over, it would be missed.
 
     Raises:
         RegionError: it cannot be read.
@@ -82,7 +86,7 @@ def kind_of(path: Path) -> FileKind | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.startswith(b"<"):
         return "xml"
-    return "json" if text.startswith((b"{", b"[")) else None
+    return "json" if text.startswith((b"{", b"[")) else _CALLED.get(path.suffix.lower())
 
 
 def check_bytes(path: Path) -> None:

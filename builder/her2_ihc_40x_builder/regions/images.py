@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from her2_ihc_40x import IMAGE_ERRORS
 
@@ -39,6 +39,8 @@ def header(path: Path) -> tuple[Size, str]:
             size, mode = Size(*image.size), image.mode
     except Image.DecompressionBombError as error:
         raise _too_large(path, "more than twice what Pillow believes") from error
+    except UnidentifiedImageError as error:
+        raise RegionError(shown(path), "a PNG", "a damaged head, or another kind of file", remedy) from error
     except IMAGE_ERRORS as error:
         raise RegionError(shown(path), "a PNG", str(error)[:200], remedy) from error
     if size.width * size.height > MAX_PIXELS:

@@ -151,12 +151,24 @@ def _of_one_id(slides: Sequence[SlideFile]) -> Iterator[SlideError]:
 
 def _unknown(path: Path) -> SlideError | None:
     if openslide.OpenSlide.detect_format(path) is None:
+        if reason := _why_unreadable(path):
+            return SlideError(shown(path), "a readable file", reason, "Check the disk and the file's permissions.")
         return SlideError(
             shown(path),
             "a slide that OpenSlide knows",
             "an unknown or damaged file",
             "Copy it again from the scanner; if it is no slide, move it elsewhere.",
         )
+    return None
+
+
+def _why_unreadable(path: Path) -> str | None:
+    """Say why a file cannot be read, which OpenSlide does not tell; None if it can be."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        return error.strerror or repr(error)
     return None
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 
-import shapely
+import numpy as np
 from shapely import MultiPolygon, Polygon
 
 from ..errors import RegionError
 from ..geometry import Box, Size
+from .held import held_areas
 
 #: A window that covers this share of its region is kept, however little of the window that is.
 REGION_COVERED = 0.9
 
 #: Windows of one region beyond which the arguments are a mistake (a stride of one pixel, a patch of two).
 MAX_WINDOWS = 1_000_000
+
+#: Share of a window that a sum of areas may be short of by rounding alone.
+_ROUNDING = 1e-9
 
 
 def adaptive_windows(
@@ -111,18 +114,7 @@ def _kept(
     if len(xs) * len(ys) > MAX_WINDOWS:
         found = f"{len(xs) * len(ys)} windows"
         raise RegionError("windows", f"at most {MAX_WINDOWS} a region", found, "Give a larger patch size or stride.")
-    shapely.prepare(polygon)
-    windows = (Box(y=y, x=x, width=patch_size, height=patch_size) for y in ys for x in xs)
-    return tuple(_covered(polygon, windows, min_overlap))
-
-
-def _covered(polygon: Polygon | MultiPolygon, windows: Iterable[Box], min_overlap: float) -> Iterator[Box]:
-    for window in windows:
-        square = shapely.box(window.x, window.y, window.right, window.bottom)
-        # Prepared, so that the many windows wholly inside or outside cost no overlay.
-        if polygon.contains(square):
-            yield window
-        elif polygon.intersects(square):
-            held = polygon.intersection(square).area
-            if held >= min_overlap * window.area or held >= REGION_COVERED * polygon.area:
-                yield window
+    enough = min(min_overlap * patch_size**2 * (1 - _ROUNDING), REGION_COVERED * polygon.area)
+    rows, columns = np.nonzero(held_areas(polygon, xs, ys, patch_size) >= enough)
+    places = zip(rows.tolist(), columns.tolist(), strict=True)
+    return tuple(Box(y=ys[row], x=xs[column], width=patch_size, height=patch_size) for row, column in places)
