@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .texture import CELL, Corners, Texture
+from .texture import CELL, VOID, Corners, Texture
 
 #: Two patches show the same tissue if their reliefs, laid together, correlate by this much over this share of the
 #: smaller one. Calibrated on real patches: docs/decisions.md.
-LIKENESS = 0.7
+LIKENESS = 0.65
 OVERLAP = 0.3
 #: Bits in which two codes of one corner may differ, of 256, and how exactly the turn must be one of quarters.
 _MAX_BITS = 42
@@ -50,7 +50,7 @@ class Match:
     Args:
         query, pool: positions in the sequences that were compared.
         likeness: correlation of their reliefs where they overlap, -1 to 1.
-        overlap: the share of the smaller one that is in both.
+        overlap: the share of the smaller one that is in both, and to be seen in both.
         mirrored: whether one is a mirror image.
         turn: quarter turns between them.
         shift: along x and y after that, as a share of the window.
@@ -248,25 +248,28 @@ def _lay(
         x, y, width, height = y, width - 1 - x, height, width
     dx, dy = (float(value) / CELL for value in (places[1][0] - x, places[1][1] - y))
     moved = np.rot90(left.relief[:, ::-1] if mirrored else left.relief, turn)
-    likeness, share = _correlate(moved.astype(np.float32), right.relief.astype(np.float32), dx, dy)
+    likeness, share = _correlate(moved, right.relief, dx, dy)
     if likeness < LIKENESS or share < OVERLAP:
         return None
     shift = (round(dx * CELL / right.size[0], 3), round(dy * CELL / right.size[1], 3))
     return Match(query, target, round(likeness, 4), round(share, 4), mirrored, turn, shift)
 
 
-def _correlate(moved: NDArray[np.float32], fixed: NDArray[np.float32], dx: float, dy: float) -> tuple[float, float]:
-    """Correlation of two reliefs, one moved by (dx, dy) cells, and the share of the smaller in both."""
+def _correlate(moved: NDArray[np.int8], fixed: NDArray[np.int8], dx: float, dy: float) -> tuple[float, float]:
+    """Correlation of two reliefs, one moved by (dx, dy) cells, and the share of the smaller that is seen in both."""
     rows, columns = fixed.shape
     left, top = max(0, int(np.ceil(dx))), max(0, int(np.ceil(dy)))
     right = min(columns, int(np.floor(dx + moved.shape[1] - 1)) + 1)
     bottom = min(rows, int(np.floor(dy + moved.shape[0] - 1)) + 1)
     if right <= left or bottom <= top:
         return 0.0, 0.0
-    there = np.array([[1, 0, dx - left], [0, 1, dy - top]], np.float32)
-    a = cv2.warpAffine(moved, there, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
-    b = fixed[top:bottom, left:right]
+    there, size = np.array([[1, 0, dx - left], [0, 1, dy - top]], np.float32), (right - left, bottom - top)
+    hidden = cv2.warpAffine((moved == VOID).astype(np.float32), there, size, flags=cv2.INTER_LINEAR)
+    seen = (hidden == 0) & (fixed[top:bottom, left:right] != VOID)
+    if not seen.any():
+        return 0.0, 0.0
+    a = cv2.warpAffine(moved.astype(np.float32), there, size, flags=cv2.INTER_LINEAR)[seen]
+    b = fixed[top:bottom, left:right][seen].astype(np.float32)
     a, b = a - a.mean(), b - b.mean()
     power = float(np.sqrt((a * a).sum() * (b * b).sum()))
-    share = (right - left) * (bottom - top) / min(fixed.size, moved.size)
-    return (float((a * b).sum()) / power if power > 0 else 0.0), share
+    return (float((a * b).sum()) / power if power > 0 else 0.0), int(seen.sum()) / min(fixed.size, moved.size)
