@@ -117,6 +117,39 @@ def test_the_report_spares_what_is_not_its_own(near: Path, tmp_path: Path, capsy
     assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
 
 
+def test_a_place_in_a_file_is_refused_before_anything_is_read(
+    near: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert main(["audit", str(near), "--report", str(tmp_path / "file" / "report")]) == 1
+    out, err = capsys.readouterr()
+    assert (out, "a folder in a folder" in err) == ("", True)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_report_that_cannot_be_written_costs_no_finding(
+    near: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    assert main(["audit", str(near), "--report", "/proc/report", *form]) == 1
+    out, err = capsys.readouterr()
+    assert "near_across" in out
+    assert not form or json.loads(out)["broken"] > 0
+    assert "give another --report" in err
+
+
+def test_an_earlier_report_does_not_outlive_its_findings(
+    near: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, sound = tmp_path / "report", write_rows(tmp_path / "sound", clean(4))
+    assert main(["audit", str(sound), "--report", str(report)]) == 0
+    assert not report.exists()
+    main(["audit", str(near), "--report", str(report)])
+    assert list(report.glob("*.png"))
+    assert main(["audit", str(sound), "--report", str(report)]) == 0
+    assert list(report.iterdir()) == [report / "index.html"]
+    assert "There are none." in (report / "index.html").read_text()
+
+
 def test_a_revision_on_the_hub(hub: HubDouble, near: Path, tmp_path: Path) -> None:
     repo = hub.store.create("lab/data")
     files = {path.relative_to(near).as_posix(): path.read_bytes() for path in near.rglob("*") if path.is_file()}

@@ -206,3 +206,8 @@ def test_a_flipped_byte_never_raises(name: str, at: int, by: int) -> None:
     data[at % len(data)] ^= by
     found, pixels = look_at(bytes(data))
     assert (found.fault is None) == (pixels is not None)
+
+
+@pytest.mark.parametrize(("data", "fault"), [(b"", "no bytes"), (b"GIF89a" + bytes(40), "no PNG, JPEG or WebP")])
+def test_what_is_no_image_is_told_in_the_same_words_each_time(data: bytes, fault: str) -> None:
+    assert look_at(data)[0].fault == fault

@@ -10,6 +10,8 @@ from .near import Match, find_near
 from .prints import Print
 from .texture_file import StoredTexture, StoredTextures
 
+#: By fewer an image is found by luck.
+_FEW_CORNERS = 4
 _KINDS: Mapping[str, tuple[str, Callable[[Print], str]]] = {
     "bytes": ("file", lambda patch: patch.sha256),
     "pixels": ("pixels", lambda patch: patch.pixels),
@@ -69,7 +71,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     matches = [match for match in matches if queries[match.query] != pool[match.pool]]
     matches.sort(key=lambda match: (-match.likeness * match.overlap, match))
     leaked = {queries[match.query] for match in matches}
-    plain = sum(not _texture(patches[0]).corners for patches in (*test.values(), *train.values()))
+    plain = sum(_texture(patches[0]).corners < _FEW_CORNERS for patches in (*test.values(), *train.values()))
     pairs = [Pair(test[queries[m.query]][0], train[pool[m.pool]][0], _describe(m)) for m in matches]
     worst = {match.query: match.pool for match in reversed(matches)}  # of each query the first
     twins = [
@@ -78,7 +80,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
         for twin in test[queries[query]][1:]
     ]
     other = sum(pair.left.label != pair.right.label for pair in pairs)
-    notes = [f"{plain} images without structure match nothing"] if plain else []
+    notes = [f"{plain} images with hardly any structure (glass) match little or nothing"] if plain else []
     notes += [f"{len(pairs)} pairs, {other} of them of two labels"] if pairs else []
     yield Finding(
         subject.config,

@@ -35,7 +35,7 @@ def check_gallery_place(folder: Path, data: Path | None) -> None:
 
 
 def write_gallery(audit: Audit, folder: Path) -> int:
-    """Write a page with a picture of each of the worst pairs; without any there is no folder.
+    """Write a page with a picture of each of the worst pairs; without any only where an earlier page would mislead.
 
     Returns:
         The number of pairs shown.
@@ -44,7 +44,7 @@ def write_gallery(audit: Audit, folder: Path) -> int:
         OutputError: the folder is taken by something else, or cannot be written.
     """
     shown = [(finding, pair) for finding in audit.findings if finding.count for pair in finding.pairs]
-    if not shown:
+    if not shown and not _is_gallery(folder):
         return 0
     with staged_folder(folder, overwrite=True, is_ours=_is_gallery) as tree:
         tasks = [(audit.edition, pair, tree / f"{at:03d}.png") for at, (_, pair) in enumerate(shown)]
@@ -75,7 +75,9 @@ def _page(audit: Audit, shown: list[tuple[Finding, Pair]]) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">{_TITLE}'
         "<style>body{font-family:sans-serif;margin:2em}img{max-width:100%;border:1px solid #999}</style></head><body>"
         f"<h1>Audit of {html.escape(audit.edition.name)}</h1>"
-        "<p>The worst pairs of each finding. Not to be published.</p>" + "".join(_sections(shown)) + "</body></html>\n"
+        "<p>The worst pairs of each finding. Not to be published.</p>"
+        + ("".join(_sections(shown)) or "<p>There are none.</p>")
+        + "</body></html>\n"
     )
 
 

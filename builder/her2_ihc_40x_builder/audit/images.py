@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from her2_ihc_40x import IMAGE_ERRORS, MAX_IMAGE_BYTES
 
@@ -54,6 +54,8 @@ def look_at(data: bytes) -> tuple[ImageFile, Rgb | None]:
         if len(data) > MAX_IMAGE_BYTES:
             raise ValueError(f"{len(data)} bytes")
         image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:  # its text names an object in memory, another one each time
+        return ImageFile(fault="no PNG, JPEG or WebP" if data else "no bytes"), None
     except IMAGE_ERRORS as error:
         return ImageFile(fault=_plain(error)), None
     form = (str(image.format), image.mode, image.width, image.height)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
+from ..errors import OutputError
 from .arguments import add_workers, path
 
 
@@ -42,14 +44,21 @@ def run(arguments: argparse.Namespace) -> int:
     edition = open_edition(arguments.data if local is None else str(folder))
     patients = read_patients(arguments.patients, edition) if arguments.patients else None
     found = audit.audit_edition(edition, patients, arguments.workers)
-    shown = write_gallery(found, report)
+    shown, trouble = 0, None
+    try:
+        shown = write_gallery(found, report)
+    except OutputError as error:  # what was found is said all the same
+        remedy = "There are no pictures of the worst pairs: give another --report."
+        trouble = OutputError(error.subject, error.expected, error.found, remedy)
     if arguments.json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=True))
     else:
         print(audit_table(found))
         if shown:
             print(f"{shown} pairs in {report} (patches of the data set: do not publish it)")
-    return 1 if found.broken else 0
+    if trouble:
+        print(f"her2-ihc-40x: {trouble}", file=sys.stderr)
+    return 1 if found.broken or trouble else 0
 
 
 def _beside(data: Path) -> Path:

@@ -103,6 +103,9 @@ def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], b
         OutputError: it is in the data set, which is published, or taken by something else.
     """
     _check_name(folder)
+    above = next((each for each in folder.absolute().parents if each.exists()), None)
+    if above and not above.is_dir():
+        raise OutputError(str(folder), "a folder in a folder", f"a file, {above}", "Give another --report.")
     place, published = folder.resolve(), None if data is None else data.resolve()
     if published and (place == published or published in place.parents or place in published.parents):
         raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
