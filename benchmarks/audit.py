@@ -35,7 +35,7 @@ from her2_ihc_40x_builder.audit.texture import OVERVIEW, Texture, darkest, descr
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.patches.encode import Encoding
 from her2_ihc_40x_builder.patches.pixels import Rgb
-from planted import COPIES, TEST, TRAIN, Spot, row, write_rows
+from planted import COPIES, MARKS, TEST, TRAIN, Spot, row, write_rows
 
 SIZE = 1024
 RELEASE = (2_200, 8_797)  # patches of patch_split
@@ -97,6 +97,9 @@ def near(spots: Sequence[Spot], count: int) -> None:
     fields = {id(spot.field): spot.field for spot in spots}.values()
     small = [spot for field in fields for spot in _grid(field, SIZE // 2)]
     _false_alarms(small, [_texture(spot.pixels) for spot in small])
+    for mark, put in MARKS.items():
+        print(f"each with {mark}: ", end="")
+        _false_alarms(small, [_texture(put(spot.pixels, rng)) for spot in small])
 
 
 def _false_alarms(spots: Sequence[Spot], textures: Sequence[Texture]) -> None:

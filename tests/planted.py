@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from her2_ihc_40x import CLASSES, FEATURES
 from her2_ihc_40x_builder.patches.pixels import Rgb
@@ -74,6 +74,39 @@ COPIES: Mapping[str, Callable[[Spot, np.random.Generator], Rgb]] = {
     "flipped upside down": lambda spot, rng: spot.pixels[::-1],
     "brightness": lambda spot, rng: brighter(spot.pixels, rng.uniform(0.7, 1.2)),
     "all at once": lambda spot, rng: jpeg(brighter(np.rot90(shifted(spot, rng)[:, ::-1]), rng.uniform(0.8, 1.1)), 80),
+}
+
+
+def with_void(pixels: Rgb, rng: np.random.Generator) -> Rgb:
+    """With a side that was not scanned, of half of the window at most."""
+    marked, size = np.rot90(pixels, int(rng.integers(4))).copy(), len(pixels)
+    marked[: int(rng.integers(size // 8, size // 2))] = 0
+    return marked
+
+
+def with_pen(pixels: Rgb, rng: np.random.Generator) -> Rgb:
+    """With a line of a pen from side to side."""
+    image, size = Image.fromarray(pixels), len(pixels)
+    (x, y), angle = rng.integers(0, size, 2), rng.uniform(0, np.pi)
+    dx, dy = 2 * size * np.cos(angle), 2 * size * np.sin(angle)
+    ImageDraw.Draw(image).line((x - dx, y - dy, x + dx, y + dy), (20, 20, 90), size // 32)
+    return np.asarray(image)
+
+
+def with_scale_bar(pixels: Rgb) -> Rgb:
+    """With a scale bar and words above it, at the same place of each window."""
+    image, size = Image.fromarray(pixels), len(pixels)
+    draw, left, right, bottom = ImageDraw.Draw(image), size * 2 // 3, size * 15 // 16, size * 15 // 16
+    draw.rectangle((left, bottom, right, bottom + size // 50), (0, 0, 0))
+    draw.text((size // 2, bottom - size // 15), "50 um HER2 40x", (0, 0, 0), ImageFont.load_default(size // 20))
+    return np.asarray(image)
+
+
+#: What may be on a patch beside tissue -> how it is put on a window.
+MARKS: Mapping[str, Callable[[Rgb, np.random.Generator], Rgb]] = {
+    "a side not scanned": with_void,
+    "a pen": with_pen,
+    "a scale bar": lambda pixels, rng: with_scale_bar(pixels),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +13,13 @@ import pytest
 from her2_ihc_40x import CLASSES
 
 pytest.importorskip("cv2", reason="needs the extra [build]")
-import cv2
 
 from her2_ihc_40x_builder.audit import near
 from her2_ihc_40x_builder.audit.near import find_near
 from her2_ihc_40x_builder.audit.texture import Texture, darkest, describe, shrink
 from her2_ihc_40x_builder.demo.drawing import draw_patch
 from her2_ihc_40x_builder.patches.pixels import Rgb
-from planted import COPIES, Spot, jpeg
+from planted import COPIES, MARKS, Spot, jpeg, with_scale_bar
 
 SIZE = 384
 
@@ -73,50 +71,25 @@ def test_no_real_window_is_taken_for_another(shared: Path) -> None:
     assert len(found) > 0.9 * len(textures)
 
 
-def strip(pixels: Rgb, seed: int) -> Rgb:
-    """With a side that was not scanned, of half of it at most."""
-    rng = np.random.default_rng(seed)
-    marked = np.rot90(pixels, seed % 4).copy()
-    marked[: int(rng.integers(SIZE // 8, SIZE // 2))] = 0
-    return marked
-
-
-def pen(pixels: Rgb, seed: int) -> Rgb:
-    rng = np.random.default_rng(seed)
-    marked, (x, y) = pixels.copy(), rng.integers(0, SIZE, 2)
-    angle = rng.uniform(0, np.pi)
-    dx, dy = SIZE * np.cos(angle), SIZE * np.sin(angle)
-    cv2.line(marked, (int(x - dx), int(y - dy)), (int(x + dx), int(y + dy)), (20, 20, 90), 12)
-    return marked
-
-
-def scale_bar(pixels: Rgb, seed: int) -> Rgb:
-    marked = pixels.copy()
-    cv2.rectangle(marked, (250, 360), (360, 368), (0, 0, 0), -1)
-    cv2.putText(marked, "50 um HER2 40x", (200, 350), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 2)
-    return marked
-
-
-MARKS: dict[str, Callable[[Rgb, int], Rgb]] = {"a black strip": strip, "a pen": pen, "a scale bar": scale_bar}
-
-
 @pytest.mark.parametrize("mark", MARKS)
 def test_patches_with_marks_are_not_taken_for_each_other(drawn: Drawn, mark: str) -> None:
-    marked = [texture(MARKS[mark](spot.pixels, seed)) for seed, spot in enumerate(drawn.spots)]
+    rng = np.random.default_rng(0)
+    marked = [texture(MARKS[mark](spot.pixels, rng)) for spot in drawn.spots]
     assert [match for match in find_near(marked, marked) if match.query != match.pool] == []
 
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_copies_with_marks_are_found(drawn: Drawn, mark: str) -> None:
-    whole = [MARKS[mark](spot.pixels, seed) for seed, spot in enumerate(drawn.spots[:40])]
+    rng = np.random.default_rng(0)
+    whole = [MARKS[mark](spot.pixels, rng) for spot in drawn.spots[:40]]
     copies = [texture(jpeg(np.ascontiguousarray(np.rot90(pixels)), 60)) for pixels in whole]
     matches = {(match.query, match.pool) for match in find_near(copies, [texture(pixels) for pixels in whole])}
     assert sum((at, at) in matches for at in range(40)) >= 38
 
 
 def test_one_mark_on_all_patches_hides_no_shifted_copy(drawn: Drawn) -> None:
-    copies = [texture(scale_bar(jpeg(spot.cut(112, 0), 60), 0)) for spot in drawn.spots[:40]]
-    marked = [texture(scale_bar(spot.pixels, 0)) for spot in drawn.spots[:40]]
+    copies = [texture(with_scale_bar(jpeg(spot.cut(112, 0), 60))) for spot in drawn.spots[:40]]
+    marked = [texture(with_scale_bar(spot.pixels)) for spot in drawn.spots[:40]]
     matches = {(match.query, match.pool) for match in find_near(copies, marked)}
     assert sum((at, at) in matches for at in range(40)) >= 38
 
