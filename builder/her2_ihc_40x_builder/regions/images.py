@@ -64,6 +64,8 @@ def _strips(path: Path) -> Generator[NDArray[Any]]:
     size, _ = header(path)
     try:
         with Image.open(path, formats=("PNG",)) as image:
+            image.verify()  # the checksums, which decoding does not look at: other pixels would be another region
+        with Image.open(path, formats=("PNG",)) as image:
             image.load()
             for top in range(0, size.height, _ROWS):
                 yield np.asarray(image.crop((0, top, size.width, min(top + _ROWS, size.height))))
