@@ -32,7 +32,7 @@ from typing import IO, Any, Literal
 import datasets
 import pyarrow as pa
 import yaml
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 __version__ = "0.1.0"
 
@@ -748,6 +748,8 @@ def check_image(data: bytes, name: str, size: int | None) -> Image.Image:
     """
     try:
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+    except UnidentifiedImageError as error:  # its text is an address in memory
+        raise _bad(name, "a PNG or JPEG image", f"{len(data)} bytes of something else") from error
     except IMAGE_ERRORS as error:
         raise _bad(name, "a PNG or JPEG image", f"{len(data)} bytes of something else ({error})") from error
     fits = image.size == (size, size) if size else max(image.size) <= 8192

@@ -7,6 +7,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
+from her2_ihc_40x import IMAGE_ERRORS
+
 Members = dict[str, bytes]
 
 OUTER = {
@@ -58,3 +62,20 @@ def unpack(root: Path, target: Path, *, inner: bool = True) -> Path:
 def first(members: Members, label: str = "3+") -> str:
     """The first member of a class."""
     return min(name for name in members if name.startswith(f"class_{label}/"))
+
+
+def decoding_otherwise(png: bytes) -> list[bytes]:
+    """A PNG with one flipped byte, in every way in which Pillow decodes it to other pixels and says nothing.
+
+    It leaves the end of the pixels unread, and so the checksum behind them, where these are many of a few colours.
+    """
+    pixels = _pixels(png)
+    flipped = (bytes([*png[:at], png[at] ^ 0x40, *png[at + 1 :]]) for at in range(len(png)))
+    return [data for data in flipped if _pixels(data) not in (None, pixels)]
+
+
+def _pixels(data: bytes) -> bytes | None:
+    try:
+        return Image.open(io.BytesIO(data), formats=("PNG",)).tobytes()
+    except IMAGE_ERRORS:
+        return None

@@ -18,7 +18,7 @@ import datasets
 import pytest
 from PIL import Image
 
-from damage import OUTER, edit, first, read_zip, unpack
+from damage import OUTER, decoding_otherwise, edit, first, read_zip, unpack
 from her2_ihc_40x import CLASSES, CONFIGS, COUNTS, SPLITS, CountsError, Her2Ihc40x, ReleaseError
 from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, twin_of_listing, write_twin
 from her2_ihc_40x_builder.errors import ImageError, LabelError, OutputError
@@ -225,6 +225,21 @@ def test_an_image_that_does_not_decode(make_release: MakeRelease, tmp_path: Path
         loose = unpack(root, tmp_path / "loose")
         with pytest.raises(ImageError, match=r"class_3\+"):  # a loose file has only its own
             pack_release(loose, tmp_path / "out2", options)
+
+
+@pytest.mark.parametrize("check", ["decode", "crc"])
+def test_a_loose_image_that_decodes_to_other_pixels(release: Path, tmp_path: Path, check: Any) -> None:
+    loose = unpack(release, tmp_path / "loose")
+    field = Image.new("RGB", (480, 480))
+    field.paste((150, 90, 40), (100, 100, 370, 370))
+    file = io.BytesIO()
+    field.save(file, "PNG")
+    path, options = min(loose.rglob("*.png")), replace(OPTIONS, image_size=None, check=check)
+    path.write_bytes(file.getvalue())
+    assert pack_release(loose, tmp_path / "out", options).rows
+    path.write_bytes(decoding_otherwise(file.getvalue())[0])
+    with pytest.raises(ImageError, match="broken PNG"):
+        pack_release(loose, tmp_path / "spoiled", options)
 
 
 def test_an_image_of_another_size(release: Path, tmp_path: Path) -> None:

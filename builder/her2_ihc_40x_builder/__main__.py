@@ -39,7 +39,7 @@ def main() -> int:
     except KeyboardInterrupt:
         # CPython ends by the signal, and not with the exit code, if a text was being executed, as dataclasses do when
         # they are imported: until another is executed to its end.
-        exec("")  # noqa: S102
+        exec("")  # noqa: S102 (an empty text, for what it does to CPython)
         print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
         return 130
 
@@ -52,9 +52,9 @@ def _open_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     # They stay open as long as the process: no `with`.
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (for good)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (for good)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (for good)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,7 @@ def wkt(text: Any, where: str) -> BaseGeometry:
         if text.upper().count("COLLECTION") > 1:
             raise ValueError("collections within collections")
         return shapely.from_wkt(text)
+    # In turn: GEOS cannot parse it; nested, above; what shapely's C code is not given by text today; a curve.
     except (ShapelyError, ValueError, TypeError, NotImplementedError) as error:
         raise RegionError(where, "WKT", str(error)[:200], "Export the annotations again.") from error
 

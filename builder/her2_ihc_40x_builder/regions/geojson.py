@@ -72,5 +72,6 @@ def shape_of(geometry: Any, where: str) -> BaseGeometry:
         # GEOS parses the text with its own bounds and types; only these two members are its business.
         text = json.dumps({"type": kind, "coordinates": geometry.get("coordinates")}, allow_nan=False)
         return shapely.from_geojson(text)
+    # In turn: GEOS cannot parse it; NaN; what shapely's C code is not given by text today; a curve; too deep a list.
     except (ShapelyError, ValueError, TypeError, NotImplementedError, RecursionError) as error:
         raise RegionError(where, f"the coordinates of a {kind}", str(error)[:200], remedy) from error
