@@ -72,29 +72,50 @@ def test_who_is_told_to_end_says_one_line_and_leaves_no_process(
         pytest.fail("a process is left")
 
 
-SWALLOWED = """
+LOST = """
 import os, signal, sys, time, types
 from her2_ihc_40x_builder import __main__ as program
 
-class Swallows(types.ModuleType):
-    def __getattr__(self, name):
-        try:
-            os.kill(os.getpid(), getattr(signal, sys.argv[1]))
-            time.sleep(5)
-        except BaseException:
-            pass
-        return lambda: print("it went on")
+def interrupt():
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    time.sleep(0.3)
 
-sys.modules["her2_ihc_40x_builder.cli"] = Swallows("cli")
+class AsItEnds:
+    def __del__(self):
+        interrupt()  # Python complains of what is raised here, and goes on
+
+def run():
+    AsItEnds()
+    time.sleep(5)
+    print("it went on")
+
+class Cli(types.ModuleType):
+    def __getattr__(self, name):
+        if name == "main" and sys.argv[2] == "import":
+            try:
+                interrupt()
+            except BaseException:  # as some libraries do
+                pass
+        return run
+
+sys.modules["her2_ihc_40x_builder.cli"] = Cli("cli")
 sys.exit(program.main())
 """
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_import_that_swallows_the_interruption_does_not_keep_the_program_going(name: str) -> None:
-    program = [sys.executable, "-c", SWALLOWED, name]
+@pytest.mark.parametrize("where", ["import", "del"])
+def test_an_interruption_is_not_lost_where_python_would_lose_it(name: str, where: str) -> None:
+    program = [sys.executable, "-c", LOST, name, where]
     done = subprocess.run(program, capture_output=True, text=True, check=False, preexec_fn=hear_control_c)
     assert (done.stdout, done.stderr, done.returncode) == ("", INTERRUPTED, 130)
+
+
+def test_what_else_cannot_be_raised_is_said() -> None:
+    program = [sys.executable, "-c", LOST.replace("interrupt()  #", "1 / 0  #").replace("(5)", "(0)"), "SIGINT", "del"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout == "it went on\n"
+    assert "ZeroDivisionError" in done.stderr
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
