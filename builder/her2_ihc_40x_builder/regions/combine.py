@@ -13,14 +13,16 @@ from ..errors import LabelError, RegionError
 from ..geometry import Size
 from .classes import ClassRules, Meaning
 from .model import Area, Drawn, Reading, Region
+from .overlays import MAX_MEETINGS, meetings, same
 from .polygons import LEAST_AREA, clipped, polygonal
 
 #: Regions of one slide; more are detections.
 MAX_REGIONS = 2000
 #: Shared area over joint area above which two outlines are one region drawn twice.
 SAME_OUTLINE = 0.9
-#: Pairs of regions of a slide that may have about the same box: each is compared point by point.
+#: Pairs of regions of a slide that may have about the same box, and what comparing them all may cost: some 30 s.
 MAX_NEAR_PAIRS = 2000
+MAX_COMPARED = 5 * MAX_MEETINGS
 
 
 def with_ids(drawn: Sequence[Drawn]) -> list[Drawn]:
@@ -101,8 +103,18 @@ def _of_slide(
             continue
         kept.append((Region(best.slide_id, roi_id, label, class_name, area, best.source), best))
     regions = _without_doubles(kept, reading)
-    negative = shapely.union_all([_area(cut) for cut in cuts]) if cuts else None
+    negative = _negative([_area(cut) for cut in cuts], regions)
     return [cut for region in regions if (cut := _on_slide(region, negative, size, reading))]
+
+
+def _negative(cuts: Sequence[Area], regions: Sequence[Region]) -> shapely.Geometry | None:
+    """Return what is to be taken away from regions, joined; None where there is nothing."""
+    if not cuts or not regions:
+        return None
+    around = shapely.box(*shapely.total_bounds(cuts))
+    touched = [region.polygon for region in regions if region.polygon.intersects(around)]
+    meetings([*cuts, *touched], f"{regions[0].slide_id}, shapes to subtract")
+    return shapely.union_all(cuts)
 
 
 def _area(one: Drawn) -> Area:
@@ -151,21 +163,23 @@ def _without_doubles(kept: list[tuple[Region, Drawn]], reading: Reading) -> list
     """Return the regions, less those that are another one drawn again under another id."""
     bounds = np.array([region.polygon.bounds for region, _ in kept]).reshape(-1, 4)
     dropped: set[int] = set()
-    compared = 0
+    pairs = compared = 0
     for i, (first, drawn) in enumerate(kept):
         near = np.abs(bounds[i + 1 :] - bounds[i]).max(axis=1) if i + 1 < len(kept) else np.empty(0)
         for j in np.flatnonzero(near <= drawn.tolerance + 4) + i + 1:
             if i in dropped or j in dropped:
                 continue
-            compared += 1
-            if compared > MAX_NEAR_PAIRS:
-                expected = f"at most {MAX_NEAR_PAIRS} pairs of regions with one box"
-                raise RegionError(first.slide_id, expected, "more", "Export annotations only, each once.")
             second = kept[j][0]
-            shared, joint = first.polygon & second.polygon, first.polygon | second.polygon
-            if shared.area < SAME_OUTLINE * joint.area:
-                continue
             subject = f"{first.slide_id}, regions {first.roi_id} and {second.roi_id}"
+            pairs += 1
+            if not same(first.polygon, second.polygon):
+                compared += meetings([first.polygon, second.polygon], subject)
+                if pairs > MAX_NEAR_PAIRS or compared > MAX_COMPARED:
+                    expected = f"at most {MAX_NEAR_PAIRS} pairs of regions with one box, and few of fine outlines"
+                    raise RegionError(first.slide_id, expected, "more", "Export annotations only, each once.")
+                shared = shapely.intersection(first.polygon, second.polygon).area
+                if shared < SAME_OUTLINE * (first.polygon.area + second.polygon.area - shared):
+                    continue
             if first.label != second.label and None not in (first.label, second.label):
                 found = f"{first.label} in {drawn.where} but {second.label} in {kept[j][1].where}"
                 raise LabelError(subject, "one class for one outline", found, "Correct one of them.")
