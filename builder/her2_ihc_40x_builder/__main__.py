@@ -55,9 +55,17 @@ def main() -> int:
 def _come_again(lost: sys.UnraisableHookArgs) -> None:
     """Of an exception that could not be raised, as in a `__del__`: an interruption comes again, any other is said."""
     if isinstance(lost.exc_value, KeyboardInterrupt):
-        threading.Timer(_AGAIN, _thread.interrupt_main, (signal.SIGTERM,)).start()
+        threading.Timer(_AGAIN, _interrupt).start()
     else:
         sys.__unraisablehook__(lost)
+
+
+def _interrupt() -> None:
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, signal.SIGTERM)  # which ends its waiting too
+    else:
+        _thread.interrupt_main()
 
 
 def _open_streams() -> None:
