@@ -398,7 +398,7 @@ def _spool(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, spool: Pa
             part.flush()
             os.fsync(part.fileno())
         Path(part.name).replace(target)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
         raise _bad(name, "a whole zip", f"a damaged one ({error})") from error
     finally:
         Path(part.name).unlink(missing_ok=True)
@@ -752,6 +752,8 @@ def check_image(data: bytes, name: str, size: int | None) -> Image.Image:
         raise _bad(name, "a PNG or JPEG image", f"{len(data)} bytes of something else") from error
     except IMAGE_ERRORS as error:
         raise _bad(name, "a PNG or JPEG image", f"{len(data)} bytes of something else ({error})") from error
+    if image.format not in ("PNG", "JPEG"):  # Pillow opens a JPEG with further pictures behind it as MPO
+        raise _bad(name, "a PNG or JPEG image", f"one of several pictures ({image.format})")
     fits = image.size == (size, size) if size else max(image.size) <= 8192
     if not fits:
         raise ReleaseError(

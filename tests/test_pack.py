@@ -331,6 +331,14 @@ def test_source_json_is_carried(make_release: MakeRelease, tmp_path: Path) -> No
     manifest = pack_release(root, tmp_path / "out", OPTIONS)
     assert manifest.source["licence"] == "cc-by-sa-4.0"
     assert "license: cc-by-sa-4.0" in (tmp_path / "out" / "README.md").read_text()
-    (root / "source.json").write_text("[")
+
+
+@pytest.mark.parametrize(
+    "text", ["[", '{"licence": "\\ud800"}', '{"version": "\\ud800"}', '{"size": NaN}', '{"licence": 4}']
+)
+def test_a_source_json_that_cannot_be_carried(make_release: MakeRelease, tmp_path: Path, text: str) -> None:
+    root = make_release()
+    (root / "source.json").write_text(text)
     with pytest.raises(ReleaseError, match=r"source\.json"):
-        pack_release(root, tmp_path / "out2", OPTIONS)
+        pack_release(root, tmp_path / "out", OPTIONS)
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pickle
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from damage import OUTER, edit, first, make_zip, read_zip, unpack
 from her2_ihc_40x import (
@@ -145,6 +147,23 @@ def test_a_compressed_inner_zip_is_spooled_once(
     assert len(files) == 4
     open_release(root, spool=tmp_path / "spool")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").iterdir()} == files
+
+
+@pytest.mark.parametrize("flag", [0x20, 0x40])
+def test_a_compressed_inner_zip_of_a_kind_that_python_does_not_read(
+    make_release: MakeRelease, tmp_path: Path, flag: int
+) -> None:
+    root = make_release(inner_method=zipfile.ZIP_DEFLATED)
+    path = root / "her2-ihc-40x-wsi.zip"
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"PK\1\2")  # the last of the directory
+    data[entry + 8] |= flag
+    header = int.from_bytes(data[entry + 42 : entry + 46], "little")
+    data[header + 6] |= flag
+    path.write_bytes(data)
+    with pytest.raises(ReleaseError, match="a whole zip"):
+        open_release(root, spool=tmp_path / "spool")
+    assert not list((tmp_path / "spool").glob("*.part"))
 
 
 def test_a_compressed_inner_zip_needs_room(make_release: MakeRelease, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,6 +423,14 @@ def test_images_are_checked_by_their_header(twin_plan: list[TwinPatch]) -> None:
         check_image(data, "a.png", 1024)
     with pytest.raises(ReleaseError, match="PNG or JPEG"):
         check_image(b"GIF89a" + data, "a.png", SIZE)
+
+
+def test_a_jpeg_with_further_pictures_behind_it_is_no_patch() -> None:
+    file = io.BytesIO()
+    picture = Image.new("RGB", (SIZE, SIZE))
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    with pytest.raises(ReleaseError, match="several pictures"):
+        check_image(file.getvalue(), "a.jpg", SIZE)
 
 
 @pytest.mark.shared

@@ -244,6 +244,7 @@ def _source(root: Path, licence: str | None) -> dict[str, Any]:
             record = dict(json.loads(path.read_bytes()))
             if not isinstance(record.get("licence"), str | None):
                 raise TypeError(f"a licence that is a {type(record['licence']).__name__}")
+            json.dumps(record, ensure_ascii=False, allow_nan=False).encode()  # as the manifest and the card write it
         except (ValueError, TypeError, RecursionError) as error:
             raise ReleaseError(str(path), "a JSON object", str(error), "Fetch it again, or remove it.") from error
     return {"kind": "release", "licence": licence or record.get("licence"), "record": record or None}

@@ -83,6 +83,12 @@ def test_a_bad_patch_is_found_in_both_configs(tmp_path: Path, name: str) -> None
         assert all(of(found, check, config).examples == (("bad",),) for check in expected)
 
 
+def test_a_least_tissue_that_no_patch_can_have_is_none(tmp_path: Path) -> None:
+    found = audit(write_rows(tmp_path / "huge", clean(), parameters={"patch_size": 24, "min_tissue": 10**400}))
+    assert broken(found) == {}
+    assert of(found, "glass").note.startswith("by each patch's own brightest colour")
+
+
 def test_one_id_for_two_patches(tmp_path: Path) -> None:
     rows = [*clean(), (TEST, row("clean-1", "other", png(noise(1))))]
     found = audit(write_rows(tmp_path / "ids", rows))

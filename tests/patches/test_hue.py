@@ -208,6 +208,7 @@ def test_references_go_to_json_and_back_without_loss(seed: int, split: str | Non
         {"patch_ids": ["a"], "histogram": [0.0] * 179},
         {"patch_ids": ["a"], "histogram": [float("nan")] * 180},
         {"patch_ids": ["a"], "histogram": ["x"] * 180},
+        {"patch_ids": ["a"], "histogram": [10**400] * 180},
     ],
 )
 def test_broken_references_are_refused_by_name(entry: object) -> None:

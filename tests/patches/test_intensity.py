@@ -125,6 +125,16 @@ def test_a_patch_of_glass_is_refused_not_filled_with_noise(name: str) -> None:
         Intensity(name, WHITE, target, accept_stain_loss=True).apply(glass)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("side", "ink"), [(16, 1), (256, 20), (1024, 80)])
+def test_a_patch_with_one_ink_is_not_unmixed_into_two_stains(side: int, ink: int) -> None:
+    pytest.importorskip("torchstain")
+    patch = np.full((side, side, 3), 234, np.uint8)
+    patch[2 : 2 + ink, 2 : 2 + ink] = (90, 60, 120)
+    intensity = Intensity("macenko", None, fit_target("macenko", stained(1.0), WHITE), accept_stain_loss=True)
+    with pytest.raises(ImageError, match=r"two stains|stain on at least"):
+        intensity.apply(patch)
+
+
 @pytest.mark.parametrize("name", ["reinhard", "macenko"])
 @pytest.mark.parametrize("pixels", [np.zeros((64, 64, 3), np.uint8), stained(1.0)[:1, :1]])
 def test_a_reference_of_one_colour_or_one_pixel_is_refused(name: str, pixels: Any) -> None:

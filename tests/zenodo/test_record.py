@@ -56,6 +56,13 @@ def test_a_licence_is_a_plain_id(licence: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("size", [-1, 2**63, 10**400, True, "3", 3.0])
+def test_a_size_is_one_that_a_file_can_have(size: object) -> None:
+    file = {"key": "a", "size": size, "checksum": "md5:" + "0" * 32, "links": {"self": "/a"}}
+    with pytest.raises(FetchError, match="its size in bytes"):
+        Record.parse({"id": "1", "metadata": {}, "files": [file]}, URL)
+
+
 @pytest.mark.parametrize("text", ["1.0\nlicence mit", "\x1b[2J"])
 def test_text_is_a_line(text: str) -> None:
     file = {"key": "a", "size": 0, "checksum": "md5:" + "0" * 32, "links": {"self": "/a"}}

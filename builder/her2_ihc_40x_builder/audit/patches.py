@@ -149,7 +149,7 @@ def check_content(subject: Subject) -> Iterator[Finding]:
         yield patches_found(subject, look, promise, found, binding=subject.regenerated)
     least = subject.manifest.parameters.get("min_tissue")
     known = [patch for patch in subject.prints if patch.tissue is not None]
-    if known and isinstance(least, int | float):
+    if known and isinstance(least, int | float) and 0 <= least <= 1:
         poor = [patch for patch in known if patch.tissue is not None and not patch.tissue >= least]
         yield patches_found(subject, "tissue", f"Every patch has at least {least:.0%} of tissue.", poor)
         return

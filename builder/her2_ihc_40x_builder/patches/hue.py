@@ -225,7 +225,7 @@ def _reference_from_json(key: str, entry: Any, subject: str) -> HueReference:
     split, _, label = key.rpartition("/")
     try:
         patch_ids, histogram = entry["patch_ids"], tuple(float(value) for value in entry["histogram"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Her2Error(subject, "patch_ids and histogram", repr(error), "Build again without it.") from error
     if not isinstance(patch_ids, list) or not all(isinstance(patch_id, str) for patch_id in patch_ids):
         raise Her2Error(subject, "a list of patch ids", "something else", "Build again without it.")

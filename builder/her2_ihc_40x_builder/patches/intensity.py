@@ -21,8 +21,12 @@ GLASS = 240
 STAINED = 0.15
 #: The least share of a patch that must be that dark: below it the fit is to noise.
 LEAST_STAINED = 0.001
+#: And the least number of pixels, of whose colours a covariance can be taken.
+_LEAST_PIXELS = 4
 #: Pixels a side of the least reference that is measured.
 _LEAST_SIDE = 32
+#: Pixels a side that are looked at before a patch is unmixed.
+_LOOKED_AT = 256
 #: The cosine above which Macenko's two stains are one.
 _ONE_STAIN = 0.9999
 _GIVE_ANOTHER = "Give a patch with tissue in it."
@@ -121,21 +125,7 @@ def fit_target(name: Literal["reinhard", "macenko"], reference: Rgb, white: Whit
         found = f"{reference.shape[1]} x {reference.shape[0]}"
         raise ImageError(name, f"at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels to measure", found, _GIVE_ANOTHER)
     scaled = reference if white is None else scale_to_glass(reference, white)
-    _check_normalisable(name, scaled)
-    normaliser = _normaliser(name)
-    try:
-        normaliser.fit(scaled)
-    except np.linalg.LinAlgError as error:
-        raise ImageError(name, "pixels enough to measure", str(error), _GIVE_ANOTHER) from error
-    parts = [getattr(normaliser, attribute) for attribute, _ in _FITTED[name]]
-    target = tuple(float(value) for part in parts for value in np.ravel(part))
-    if not np.isfinite(target).all():
-        raise ImageError(name, "pixels enough to measure", "numbers without end", _GIVE_ANOTHER)
-    if name == "macenko":
-        stains = np.reshape(target[:6], (3, 2))
-        if min(target[6:]) <= 0 or abs(stains[:, 0] @ stains[:, 1]) > _ONE_STAIN:
-            raise ImageError(name, "two stains", "one colour, lighter and darker", _GIVE_ANOTHER)
-    return target
+    return _fitted(name, scaled, _GIVE_ANOTHER)
 
 
 #: The attributes in which torchstain keeps what it fitted, and their shapes.
@@ -146,8 +136,31 @@ _FITTED: dict[str, tuple[tuple[str, tuple[int, ...]], ...]] = {
 _TARGET_LENGTHS = {"reinhard": 6, "macenko": 8}
 
 
+def _fitted(name: str, patch: Rgb, remedy: str) -> tuple[float, ...]:
+    """Measure a patch as in `fit_target`; an ImageError if it cannot be, or if what is found is no two stains."""
+    _check_normalisable(name, patch)
+    normaliser = _normaliser(name)
+    try:
+        normaliser.fit(patch)
+    except np.linalg.LinAlgError as error:
+        raise ImageError(name, "pixels enough to measure", str(error), remedy) from error
+    parts = [getattr(normaliser, attribute) for attribute, _ in _FITTED[name]]
+    fitted = tuple(float(value) for part in parts for value in np.ravel(part))
+    if not np.isfinite(fitted).all():
+        raise ImageError(name, "pixels enough to measure", "numbers without end", remedy)
+    if name == "macenko":
+        stains = np.reshape(fitted[:6], (3, 2))
+        if min(fitted[6:]) <= 0 or abs(stains[:, 0] @ stains[:, 1]) > _ONE_STAIN:
+            raise ImageError(name, "two stains", "one colour, lighter and darker", remedy)
+    return fitted
+
+
 def _normalise(name: str, patch: Rgb, target: tuple[float, ...]) -> Rgb:
     _check_normalisable(name, patch)
+    if name == "macenko":
+        # The library fits the patch once more and keeps nothing of it: every so many pixels tell one stain from two.
+        step = max(1, min(patch.shape[:2]) // _LOOKED_AT)
+        _fitted(name, np.ascontiguousarray(patch[::step, ::step]), "Drop it: it cannot be unmixed.")
     normaliser = _normaliser(name)
     start = 0
     for attribute, shape in _FITTED[name]:
@@ -179,9 +192,10 @@ def _check_normalisable(name: str, patch: Rgb) -> None:
     """Refuse what the library would answer with a division by zero or a fit to noise."""
     if name == "macenko":
         darkest = GLASS * np.exp(-STAINED) - 1
-        share = float((patch < darkest).all(axis=2).mean())
-        if share < LEAST_STAINED:
-            found = f"{share:.2%} of the patch"
+        stained = np.count_nonzero((patch < darkest).all(axis=2))
+        area = patch.shape[0] * patch.shape[1]
+        if stained < max(LEAST_STAINED * area, _LEAST_PIXELS):
+            found = f"{stained} of {area} pixels"
             raise ImageError("macenko", f"stain on at least {LEAST_STAINED:.1%} of a patch", found, "Drop it as glass.")
     elif patch.reshape(-1, 3).std(axis=0).max() == 0:
         raise ImageError("reinhard", "a patch with some variation", "one colour throughout", "Drop it as glass.")

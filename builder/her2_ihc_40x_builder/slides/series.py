@@ -84,6 +84,6 @@ def _key(file: Path) -> str | SlideError:
     try:
         with openslide.OpenSlide(file) as slide:
             return str(slide.properties[openslide.PROPERTY_NAME_QUICKHASH1])
-    except openslide.OpenSlideError as error:
+    except (openslide.OpenSlideError, UnicodeDecodeError, LookupError) as error:  # as in `open_slide`
         expected, remedy = "a DICOM slide that OpenSlide can open", "Export its series again, or leave it out."
         return SlideError(shown(file), expected, str(error), remedy)

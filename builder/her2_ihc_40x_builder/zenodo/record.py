@@ -78,7 +78,7 @@ def _parse_file(entry: Mapping[str, Any], url: str) -> RemoteFile:
     name, size, checksum = entry.get("key"), entry.get("size"), entry.get("checksum")
     if not isinstance(name, str) or not _is_plain(name):
         raise FetchError(url, "plain file names", repr(name)[:300], _REMEDY)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         raise FetchError(f"{url}: {name}", "its size in bytes", repr(size)[:100], _REMEDY)
     if not isinstance(checksum, str) or not (md5 := re.fullmatch(r"md5:([0-9a-f]{32})", checksum)):
         raise FetchError(f"{url}: {name}", 'a checksum "md5:<32 hex>"', repr(checksum)[:100], _REMEDY)
