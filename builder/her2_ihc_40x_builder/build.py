@@ -1,4 +1,4 @@
-"""From raw slides and regions to a folder of shards: the one place where readers and writers meet."""
+"""From raw slides and regions to a folder of shards: the whole pipeline."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _read_slides(path: Path, matching: Matching) -> dict[str, str]:
     """patch_id -> slide_id from a CSV, checked against the release.
 
     Raises:
-        LabelError: a column is missing, a patch is named twice or unknown, or a slide has two scores or two sides.
+        LabelError: a column is missing, a patch is unknown or has two slides, or a slide has two scores or two sides.
     """
     rows = {row.patch_id: row for row in matching.patches}
     slides: dict[str, str] = {}
@@ -141,7 +141,7 @@ def _read_slides(path: Path, matching: Matching) -> dict[str, str]:
         if patch_id not in rows or not slide_id or slides.get(patch_id, slide_id) != slide_id:
             raise LabelError(
                 line.source,
-                "a patch id of this release, once, and its slide id",
+                "a patch id of this release, and one slide id",
                 f"{patch_id!r}, {slide_id!r}",
                 "A patch id is a file name of the patch variant without its suffix.",
             )
