@@ -32,7 +32,7 @@ def snapshot(root: Path) -> Snapshot:
         if path.is_socket()
         else "page"
         if path.name == "index.html"
-        else hashlib.sha256(path.read_bytes()).hexdigest()
+        else _hashed(path.read_bytes())
         for path in sorted(root.rglob("*"))
     }
 
@@ -93,13 +93,20 @@ def part(found: Snapshot, name: str) -> Snapshot:
     return {path: what for path, what in found.items() if path == name or path.startswith(f"{name}/")}
 
 
-def listeners(found: Snapshot) -> Snapshot:
-    """What a snapshot says of the sockets in TMPDIR that Python leaves where it is killed, and of their folders.
+def left_by_python(found: Snapshot) -> Snapshot:
+    """What a snapshot says of what Python leaves in TMPDIR where it is killed.
 
-    Of nothing else: another file in such a folder, or another folder, is not meant.
+    Sockets and their folders, and the file by which it tries whether TMPDIR can be written. Nothing else is meant:
+    another file in such a folder, another folder, or such a file with anything else in it.
     """
-    made = {"folder": r"tmp/pymp-[^/]+", "socket": r"tmp/pymp-[^/]+/listener-[^/]+"}
+    trial = r"tmp/[a-z0-9_]{8}"
+    made = {"folder": r"tmp/pymp-[^/]+", "socket": r"tmp/pymp-[^/]+/listener-[^/]+", _hashed(b""): trial}
+    made[_hashed(b"blat")] = trial
     return {path: what for path, what in found.items() if what in made and re.fullmatch(made[what], path)}
+
+
+def _hashed(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def rest(found: Snapshot, job: Job) -> Snapshot:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from torture.campaign import SHARE, points, rng
-from torture.jobs import FORKSERVER, SPAWN, Job, listeners, part, snapshot
+from torture.jobs import FORKSERVER, SPAWN, Job, left_by_python, part, snapshot
 from torture.machine import KILL_ALL, KILL_MAIN, Fault
 
 #: Every second point is in a folder in which a build starts its workers the other way.
@@ -43,4 +43,4 @@ def test_a_killed_run_is_run_again_to_the_same_bytes(
     run = job.run(root)
     assert run.code == 0, run.err
     # What Python left of the first run stays; of the second there is none.
-    assert snapshot(root) == {**after, **listeners(broken)}
+    assert snapshot(root) == {**after, **left_by_python(broken)}
