@@ -111,6 +111,33 @@ def test_an_interruption_is_not_lost_where_python_would_lose_it(name: str, where
     assert (done.stdout, done.stderr, done.returncode) == ("", INTERRUPTED, 130)
 
 
+LEAVING = """
+import atexit, os, signal, sys, types
+from her2_ihc_40x_builder import __main__ as program
+
+def interrupt():
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+
+def run():
+    atexit.register(interrupt)
+    print("done")
+    return int(sys.argv[2])
+
+cli = types.ModuleType("cli")
+cli.main = run
+sys.modules["her2_ihc_40x_builder.cli"] = cli
+sys.exit(program.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_is_done_is_not_interrupted_any_more(name: str, code: int) -> None:
+    program = [sys.executable, "-c", LEAVING, name, str(code)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, preexec_fn=hear_control_c, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", code)
+
+
 def test_what_else_cannot_be_raised_is_said() -> None:
     program = [sys.executable, "-c", LOST.replace("interrupt()  #", "1 / 0  #"), "SIGINT", "del", "0"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import atexit
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
-
-from .forking import start_imports
 
 #: The commands that have workers.
 _WITH_WORKERS = ("build", "plan")
@@ -21,6 +22,8 @@ def main() -> int:
     """Run the command that the process was started with; returns its exit code: that of `cli.main`, 130 interrupted."""
     _open_streams()
     sys.unraisablehook = _come_again
+    codes: list[int] = []
+    atexit.register(_end_with, codes)  # before multiprocessing registers its own: the first comes last
     asked: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -32,24 +35,42 @@ def main() -> int:
     try:
         # While it imports the program has begun nothing. Raised then, an interruption may be swallowed by a library,
         # take another's form, or fall into a callback of the import system, which complains and goes on.
-        for number in ends:
-            signal.signal(number, note)
+        _handle(ends, note)
         if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
+            from .forking import start_imports
+
             # Before this process imports the same: each takes a core and more than a second.
             start_imports()
         from .cli import main as run
 
-        for number in ends:
-            signal.signal(number, signal.default_int_handler)
+        _handle(ends, signal.default_int_handler)
         if asked:
             raise KeyboardInterrupt
-        return run()
+        code = run()
+        _handle(ends, signal.SIG_IGN)  # what was asked for is done
     except KeyboardInterrupt:
-        # CPython ends by the signal, and not with the exit code, if a text was being executed, as dataclasses do when
-        # they are made: until another is executed to its end.
-        exec("")  # noqa: S102 (an empty text, for what it does to CPython)
+        _handle(ends, signal.SIG_IGN)
         print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
-        return 130
+        code = 130
+    codes.append(code)
+    return code
+
+
+def _handle(numbers: list[signal.Signals], handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def _end_with(codes: list[int]) -> None:
+    """End the process as the last thing before Python takes itself down: a thread of pyarrow's may still drop a file.
+
+    For that it asks for Python's lock, and where that is no more, the process aborts.
+    """
+    if codes:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(codes[0])
 
 
 def _come_again(lost: sys.UnraisableHookArgs) -> None:
