@@ -14,8 +14,8 @@ from PIL import Image
 
 from her2_ihc_40x import CLASSES, FEATURES
 from her2_ihc_40x_builder.card.card import render_card
-from her2_ihc_40x_builder.hub.verify import COMPANION
 from her2_ihc_40x_builder.shards.files import Sides, UnitWriter
+from her2_ihc_40x_builder.shards.made import COMPANION
 from her2_ihc_40x_builder.shards.manifest import FILE_NAME, Companion, Manifest, count_labels, read_manifest
 
 Slides = Mapping[str, Sequence["Spot"]]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from drawn_slides import (
+    CLI,
     SCORES,
     Cohort,
     boxes,
@@ -27,6 +28,7 @@ from drawn_slides import (
     write_qupath,
 )
 from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 from her2_ihc_40x_builder.slides.slide import open_slide
@@ -155,6 +157,22 @@ def test_a_packed_release_is_never_replaced(cohort: Cohort, shards: Path, tmp_pa
     with pytest.raises(OutputError, match="did not make"):
         build(cohort, out, overwrite=True)
     assert contents(out) == contents(shards)
+
+
+def test_a_data_set_with_anything_else_in_it_is_neither_brought_up_to_date_nor_replaced(
+    cohort: Cohort, built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, key = tmp_path / "out", tmp_path / "key"
+    shutil.copytree(built, out)
+    (out / ".git").mkdir()
+    (out / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    (out / "notes.txt").write_text("mine")
+    before = contents(out)
+    for more in ([], ["--overwrite"], ["--overwrite", "--pseudonymize", str(key)]):
+        assert main(command(cohort, out, *more)[len(CLI) :]) == 1
+        assert "found .git/, notes.txt. Move what is yours out of it" in capsys.readouterr().err
+    assert contents(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_slide_that_is_gone_takes_its_files_along(own_cohort: Cohort, tmp_path: Path) -> None:

@@ -307,6 +307,25 @@ def test_outputs_that_are_taken(release: Path, shards: Path, tmp_path: Path) -> 
     assert contents(copy) == contents(shards)
 
 
+def test_only_a_data_set_that_holds_nothing_else_is_replaced(release: Path, shards: Path, tmp_path: Path) -> None:
+    copy, overwrite = tmp_path / "copy", replace(OPTIONS, overwrite=True)
+    shutil.copytree(shards, copy)
+    (copy / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"found notes\.txt"):
+        pack_release(release, copy, overwrite)
+    assert (copy / "notes.txt").read_text() == "mine"
+    (copy / "notes.txt").unlink()
+    shutil.copytree(release, copy / "downloads")
+    with pytest.raises(OutputError, match="one that holds"):
+        pack_release(copy / "downloads", copy, overwrite)
+    assert contents(copy / "downloads") == contents(release)
+    shutil.rmtree(copy / "downloads")
+    (copy / ".cache" / "huggingface").mkdir(parents=True)
+    (copy / ".cache" / "huggingface" / "CACHEDIR.TAG").touch()
+    pack_release(release, copy, overwrite)
+    assert contents(copy) == contents(shards)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/shm or a quota to fill a disk; Linux limits file size")
 def test_a_full_disk_leaves_nothing(release: Path, tmp_path: Path) -> None:
     """A limit on the size of a file stands in for the full disk: the write itself fails, at its own place."""

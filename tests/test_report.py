@@ -52,8 +52,14 @@ def test_it_is_replaced_and_never_replaces_anything_else(own_cohort: Cohort, tmp
     result = build(own_cohort, tmp_path / "out", intensity="none")
     report = tmp_path / "report"
     write_report(result, tmp_path / "out", report, workers=1)
-    (report / "9999.png").write_text("of an earlier build")
+    (report / "9999.png").write_text("of somebody else")
+    with pytest.raises(OutputError, match=r"found 9999\.png\. Move what is yours"):
+        write_report(result, tmp_path / "out", report, workers=1)
+    (report / "9999.png").unlink()
+    (report / "0000.png").write_text("of an earlier build")
     write_report(result, tmp_path / "out", report, workers=1)
+    with Image.open(report / "0000.png") as picture:
+        assert picture.format == "PNG"
     assert sorted(path.name for path in report.iterdir()) == ["0000.png", "dropped.csv", "index.html"]
     theirs = tmp_path / "theirs"
     theirs.mkdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .card.companions import write_companions
-from .earlier import earlier_build, gone_slides, is_build, moved_slides
+from .earlier import earlier_build, gone_slides, made_build, moved_slides
 from .errors import Her2Error, OutputError, SlideError
 from .forking import start_imports
 from .parallel import Processes, default_workers, run_tasks
@@ -97,7 +97,7 @@ def build_dataset(
     if earlier is not None and not (same or overwrite):
         raise _other_parameters(out, earlier.parameters, told)
     with (
-        staged_folder(out, overwrite=overwrite or same, is_ours=is_build, keep=True) as tree,
+        staged_folder(out, overwrite=overwrite or same, made_in=made_build, keep=True) as tree,
         Processes(workers) as processes,
         names.telling(),
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from her2_ihc_40x import ReleaseError
 
 from .privacy.pseudonyms import Key, sealed
+from .shards.made import Made, made_data_set
 from .shards.manifest import Manifest, read_manifest
 from .windows.splits import Side
 
@@ -21,9 +22,9 @@ def earlier_build(out: Path) -> Manifest | None:
     return manifest if manifest.source.get("kind") == "slides" else None
 
 
-def is_build(folder: Path) -> bool:
-    """Whether a data set that was built from slides is there."""
-    return earlier_build(folder) is not None
+def made_build(folder: Path) -> Made | None:
+    """What is ours in a data set that was built from slides; None of any other folder."""
+    return made_data_set(folder) if earlier_build(folder) else None
 
 
 def moved_slides(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:

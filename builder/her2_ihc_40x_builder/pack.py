@@ -29,8 +29,9 @@ from .card.companions import write_companions
 from .errors import ImageError, LabelError
 from .parallel import default_workers, run_tasks
 from .shards.files import Shard, UnitWriter
-from .shards.manifest import Manifest, count_labels, is_ours
-from .shards.staging import staged_folder
+from .shards.made import made_data_set
+from .shards.manifest import Manifest, count_labels
+from .shards.staging import check_holds_none, staged_folder
 from .tables import read_table
 from .variants import MatchedPatch, Matching, match_variants
 
@@ -77,7 +78,8 @@ def pack_release(root: Path, out: Path, options: PackOptions | None = None) -> M
         OutputError: the output cannot be written, or is taken.
     """
     options = options or PackOptions()
-    with staged_folder(out, overwrite=options.overwrite, is_ours=is_ours) as tree:
+    check_holds_none(out, (root,))
+    with staged_folder(out, overwrite=options.overwrite, made_in=made_data_set) as tree:
         release = open_release(root, spool=tree.parent / "scratch", whole=not options.subset)
         if not options.subset:
             for config in release.patches:

@@ -16,14 +16,14 @@ from PIL import Image, ImageDraw, ImageFont
 from .build import BuildResult
 from .errors import Her2Error
 from .parallel import run_tasks
+from .shards.made import PAGE, Made, made_page
 from .shards.manifest import Manifest
 from .shards.staging import check_beside, staged_folder, write_text
 from .slide_plan import SlidePlan
 from .slides.slide import open_slide
 from .summary import build_summary
 
-MARK = "index.html"
-_TITLE = "<title>her2-ihc-40x build report</title>"
+_TITLE, _DROPPED_TABLE = "<title>her2-ihc-40x build report</title>", "dropped.csv"
 #: Pixels of an overlay's longer side; between them is a level of each pyramid whose levels are a quarter of another.
 _SHORTEST, _LONGEST = 600, 2400
 _TEXT = 20
@@ -36,7 +36,7 @@ def check_place(folder: Path, out: Path) -> None:
     Raises:
         OutputError: it is in the data set, which is published, or taken by something else.
     """
-    check_beside(folder, out, is_ours=_is_report)
+    check_beside(folder, out, made_in=_made_report)
 
 
 def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) -> None:
@@ -46,7 +46,7 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
         OutputError: the folder is taken by something else, or cannot be written.
     """
     check_place(folder, out)
-    with staged_folder(folder, overwrite=True, is_ours=_is_report) as tree, result.names.telling():
+    with staged_folder(folder, overwrite=True, made_in=_made_report) as tree, result.names.telling():
         kept = _kept_windows(out, result.manifest)
         overlays = [
             _Overlay(tree / f"{number:04d}.png", slide, frozenset(kept.get(slide.slide_id, ())))
@@ -58,13 +58,12 @@ def write_report(result: BuildResult, out: Path, folder: Path, *, workers: int) 
             for overlay, error in zip(overlays, failed, strict=True)
             if error
         }
-        write_text(tree / "dropped.csv", _dropped_csv(result.manifest))
-        write_text(tree / MARK, _page(result, overlays, notes))
+        write_text(tree / _DROPPED_TABLE, _dropped_csv(result.manifest))
+        write_text(tree / PAGE, _page(result, overlays, notes))
 
 
-def _is_report(folder: Path) -> bool:
-    page = folder / MARK
-    return page.is_file() and _TITLE in page.read_text(encoding="utf-8", errors="replace")[:500]
+def _made_report(folder: Path) -> Made | None:
+    return made_page(folder, _TITLE, _DROPPED_TABLE)
 
 
 # --- The page -------------------------------------------------------------------------------------------------------

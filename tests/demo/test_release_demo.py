@@ -16,13 +16,15 @@ from her2_ihc_40x_builder.demo import release_demo
 from her2_ihc_40x_builder.demo.checks import DemoError
 from her2_ihc_40x_builder.demo.release_twin import TwinPatch, write_twin
 from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.hub.verify import verify_folder
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 
-def test_it_makes_loads_and_shows(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_makes_loads_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "demo"
-    shutil.copytree(shards, folder / release_demo.SHARDS)  # as an earlier demo left it, which is replaced
-    assert main(["demo", str(folder), "--scale", "0.0005"]) == 0
+    for _ in "12":  # the second replaces what the first made
+        assert main(["demo", str(folder), "--scale", "0.0005"]) == 0
+    assert not verify_folder(folder / release_demo.SHARDS).problems
     printed = capsys.readouterr().out
     assert "wsi_split   train" in printed
     assert "her2-ihc-40x pack" in printed
@@ -35,6 +37,12 @@ def test_it_makes_loads_and_shows(shards: Path, tmp_path: Path, capsys: pytest.C
     with Image.open(folder / release_demo.SHEET) as sheet:
         assert len(Counter(sheet.convert("L").tobytes())) > 100
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_data_set_alone_in_a_folder_is_no_demo(shards: Path, tmp_path: Path) -> None:
+    shutil.copytree(shards, tmp_path / release_demo.SHARDS)
+    with pytest.raises(OutputError, match="did not make"):
+        release_demo.run_demo(tmp_path, say=print)
 
 
 def test_it_overwrites_nothing_else(tmp_path: Path) -> None:

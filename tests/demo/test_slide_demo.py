@@ -19,11 +19,13 @@ from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo import lab_twin, slide_demo
 from her2_ihc_40x_builder.demo.checks import DemoError
 from her2_ihc_40x_builder.demo.lab_twin import LabSlide, write_lab
+from her2_ihc_40x_builder.demo.mark import made_demo
 from her2_ihc_40x_builder.demo.slide_demo import run_slide_demo
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.geometry import Size
 from her2_ihc_40x_builder.parameters import BuildInputs, BuildParameters
 from her2_ihc_40x_builder.plan import plan_build
+from her2_ihc_40x_builder.shards.made import strangers
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 SIZE = Size(1800, 1300)
@@ -45,6 +47,9 @@ def test_it_makes_loads_and_shows(
     with Image.open(folder / slide_demo.SHEET) as sheet:
         assert len(Counter(sheet.convert("L").tobytes())) > 100
     assert len(list((folder / slide_demo.REPORT).glob("*.png"))) == 8
+    made = made_demo(folder)
+    assert made
+    assert strangers(folder, made) == []
 
     def stopped(*arguments: Any, **options: Any) -> list[LabSlide]:
         raise KeyboardInterrupt

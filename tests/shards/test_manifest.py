@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.shards.files import Shard, Sides
-from her2_ihc_40x_builder.shards.manifest import Manifest, count_labels, is_ours, read_manifest
+from her2_ihc_40x_builder.shards.made import made_data_set
+from her2_ihc_40x_builder.shards.manifest import Manifest, count_labels, read_manifest
 
 SHARDS = [
     Shard("data/wsi_train/patch_test/a.parquet", "0" * 64, 10, 1, "A"),
@@ -26,7 +27,7 @@ def test_it_is_read_as_written(tmp_path: Path) -> None:
     again = read_manifest(tmp_path)
     assert again.to_json() == MANIFEST.to_json()
     assert again.rows == 3
-    assert is_ours(tmp_path)
+    assert made_data_set(tmp_path)
 
 
 def test_files_of_a_split() -> None:
@@ -55,7 +56,7 @@ def test_anything_else_is_refused(tmp_path: Path, change: dict[str, Any]) -> Non
     (tmp_path / "manifest.json").write_text(json.dumps({**json.loads(MANIFEST.to_json()), **change}))
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         read_manifest(tmp_path)
-    assert not is_ours(tmp_path)
+    assert not made_data_set(tmp_path)
 
 
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -76,4 +77,4 @@ json_values = st.recursive(
 def test_any_text_is_a_manifest_or_an_error_of_ours(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "manifest.json").write_text(text, encoding="utf-8", errors="surrogatepass")
-    assert not is_ours(folder)
+    assert not made_data_set(folder)

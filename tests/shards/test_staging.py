@@ -12,22 +12,23 @@ import pytest
 
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.shards import staging
-from her2_ihc_40x_builder.shards.staging import check_beside, staged_folder
+from her2_ihc_40x_builder.shards.made import Made
+from her2_ihc_40x_builder.shards.staging import check_beside, check_outside, staged_folder
 
 
-def ours(folder: Path) -> bool:
-    return (folder / "mark").exists()
+def ours(folder: Path) -> Made | None:
+    return {"mark", "data/part"}.__contains__ if (folder / "mark").exists() else None
 
 
 def fill(target: Path, text: str, *, overwrite: bool = False, fail: bool = False, keep: bool = False) -> None:
-    with staged_folder(target, overwrite=overwrite, is_ours=ours, keep=keep) as tree:
+    with staged_folder(target, overwrite=overwrite, made_in=ours, keep=keep) as tree:
         (tree / "mark").write_text(text)
         (tree.parent / "scratch").mkdir()
         assert not fail, "stopped"
 
 
 def test_it_appears_when_it_is_whole(tmp_path: Path) -> None:
-    with staged_folder(tmp_path / "new" / "out", overwrite=False, is_ours=ours) as tree:
+    with staged_folder(tmp_path / "new" / "out", overwrite=False, made_in=ours) as tree:
         (tree / "mark").write_text("1")
         assert not (tmp_path / "new" / "out").exists()
     assert (tmp_path / "new" / "out" / "mark").read_text() == "1"
@@ -66,12 +67,63 @@ def test_what_is_not_ours_never_is(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_folder_of_ours_that_holds_anything_else_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, "1")
+    (out / "data").mkdir()
+    for path in ("data/part", "data/slide.svs", "notes.txt", ".git/HEAD", ".git/config"):
+        (out / path).parent.mkdir(exist_ok=True)
+        (out / path).write_text("x")
+    (out / "linked").symlink_to(tmp_path)
+    found = r"found \.git/, data/slide\.svs, linked and 1 more\. Move what is yours out of it"
+    with pytest.raises(OutputError, match=found):
+        fill(out, "2", overwrite=True)
+    with pytest.raises(OutputError, match=found):
+        check_beside(out, None, made_in=ours)
+    assert (out / "notes.txt").read_text() == "x"
+    assert (out / "mark").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_comes_while_the_new_one_is_made_stays_too(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "1")
+
+    def disturbed(target: Path) -> None:
+        with staged_folder(target, overwrite=True, made_in=ours) as tree:
+            (tree / "mark").touch()
+            target.mkdir(exist_ok=True)
+            (target / "notes.txt").write_text("mine")
+
+    for name in ("out", "new"):
+        with pytest.raises(OutputError, match=r"notes\.txt|did not make"):
+            disturbed(tmp_path / name)
+        assert (tmp_path / name / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_what_file_managers_leave_is_nobodys(tmp_path: Path) -> None:
+    fill(tmp_path / "out", "1")
+    (tmp_path / "out" / ".DS_Store").write_text("x")
+    fill(tmp_path / "out", "2", overwrite=True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mark"]
+
+
+@pytest.mark.parametrize("inputs", ["out/WSI", "out/regions.json", "out", "link"])
+def test_an_output_that_holds_inputs_is_refused(tmp_path: Path, inputs: str) -> None:
+    (tmp_path / "out" / "WSI").mkdir(parents=True)
+    (tmp_path / "out" / "regions.json").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "out" / "WSI")
+    with pytest.raises(OutputError, match="one that holds"):
+        check_outside(tmp_path / "out", [tmp_path / inputs])
+    check_outside(tmp_path / "beside", [tmp_path / inputs])
+
+
 def test_the_second_of_two_is_told(tmp_path: Path) -> None:
-    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours) as tree:
+    with staged_folder(tmp_path / "out", overwrite=False, made_in=ours) as tree:
         (tree / "mark").write_text("1")
         code = (
             "from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
-            f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True): pass"
+            f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, made_in=lambda f: bool): pass"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 1
@@ -88,7 +140,7 @@ out, inside, done = Path(sys.argv[1]), Path(sys.argv[2]), 0
 end = time.monotonic() + 60
 while done < 15 and time.monotonic() < end:
     try:
-        with staged_folder(out, overwrite=True, is_ours=lambda folder: True) as tree:
+        with staged_folder(out, overwrite=True, made_in=lambda folder: lambda path: True) as tree:
             inside.open("x").close()
             (tree / "mark").write_text("whole")
             inside.unlink()
@@ -112,7 +164,7 @@ def test_of_many_at_once_one_works_and_the_others_are_told(tmp_path: Path) -> No
 def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
     code = (
         "import os, signal; from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
-        f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, is_ours=lambda f: True):\n"
+        f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, made_in=lambda f: lambda path: True):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], check=False)
@@ -158,7 +210,7 @@ def test_kept_work_is_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="stopped"):
         fill(tmp_path / "out", "half", fail=True, keep=True)
     assert not (tmp_path / "out").exists()
-    with staged_folder(tmp_path / "out", overwrite=False, is_ours=ours, keep=True) as tree:
+    with staged_folder(tmp_path / "out", overwrite=False, made_in=ours, keep=True) as tree:
         assert (tree / "mark").read_text() == "half"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -195,7 +247,7 @@ def test_the_current_folder_and_those_above_it_are_refused(
     monkeypatch.chdir(target / below)
     with (
         pytest.raises(OutputError, match="the current one, or one above it"),
-        staged_folder(target, overwrite=True, is_ours=lambda folder: True),
+        staged_folder(target, overwrite=True, made_in=lambda folder: lambda path: True),
     ):
         pytest.fail("it was given")
     assert (target / below).is_dir()
@@ -205,7 +257,7 @@ def test_the_name_of_unfinished_work_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="not finished"):
         fill(tmp_path / ".out.partial", "x")
     with pytest.raises(OutputError, match="not finished"):
-        check_beside(tmp_path / ".out.partial", None, is_ours=ours)
+        check_beside(tmp_path / ".out.partial", None, made_in=ours)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,6 +268,6 @@ def test_a_mount_point_is_refused_at_once() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a place where nobody makes folders")
 def test_a_place_where_no_folder_can_be_made_is_an_error() -> None:
-    place = staged_folder(Path("/proc/out"), overwrite=False, is_ours=lambda folder: False)
+    place = staged_folder(Path("/proc/out"), overwrite=False, made_in=lambda folder: None)
     with pytest.raises(OutputError, match="room and permission"), place:
         pytest.fail("a folder was made below /proc")

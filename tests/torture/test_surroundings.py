@@ -25,7 +25,7 @@ def test_a_second_run_is_told_who_holds_the_folder(command: str, make_job: MakeJ
     job = make_job(command)
     before = job.prepare(tmp_path / "root")
     out = tmp_path / "root" / "out"
-    with staged_folder(out, overwrite=True, is_ours=lambda folder: True) as tree:
+    with staged_folder(out, overwrite=True, made_in=lambda folder: lambda path: True) as tree:
         run = job.run(tmp_path / "root")
         assert run.code == 1
         assert f"another process that does, number {os.getpid()} on " in run.err

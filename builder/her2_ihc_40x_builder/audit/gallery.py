@@ -10,12 +10,12 @@ from PIL import Image
 
 from ..hub.diff import Edition
 from ..parallel import default_workers, run_tasks
+from ..shards.made import PAGE, Made, made_page
 from ..shards.staging import check_beside, staged_folder, write_text
 from . import Audit
 from .findings import Finding, Pair
 from .prints import read_image
 
-MARK = "index.html"
 _TITLE = "<title>her2-ihc-40x audit report</title>"
 _TILE = 384
 _GAP = 8
@@ -31,7 +31,7 @@ def check_gallery_place(folder: Path, data: Path | None) -> None:
     Raises:
         OutputError: it is in the data set, which is published, or taken by something else.
     """
-    check_beside(folder, data, is_ours=_is_gallery)
+    check_beside(folder, data, made_in=_made_gallery)
 
 
 def write_gallery(audit: Audit, folder: Path) -> int:
@@ -44,18 +44,17 @@ def write_gallery(audit: Audit, folder: Path) -> int:
         OutputError: the folder is taken by something else, or cannot be written.
     """
     shown = [(finding, pair) for finding in audit.findings if finding.count for pair in finding.pairs]
-    if not shown and not _is_gallery(folder):
+    if not shown and not _made_gallery(folder):
         return 0
-    with staged_folder(folder, overwrite=True, is_ours=_is_gallery) as tree:
+    with staged_folder(folder, overwrite=True, made_in=_made_gallery) as tree:
         tasks = [(audit.edition, pair, tree / f"{at:03d}.png") for at, (_, pair) in enumerate(shown)]
         run_tasks(_draw, tasks, workers=default_workers(), label="Pictures", unit="pair", threads=True)
-        write_text(tree / MARK, _page(audit, shown))
+        write_text(tree / PAGE, _page(audit, shown))
     return len(shown)
 
 
-def _is_gallery(folder: Path) -> bool:
-    page = folder / MARK
-    return page.is_file() and _TITLE in page.read_text(encoding="utf-8", errors="replace")[:500]
+def _made_gallery(folder: Path) -> Made | None:
+    return made_page(folder, _TITLE)
 
 
 def _draw(task: tuple[Edition, Pair, Path]) -> None:

@@ -24,15 +24,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Build, write the report, and say what was made."""
     from .. import build, report
-    from ..earlier import earlier_build
+    from ..earlier import earlier_build, made_build
     from ..privacy import private_names
-    from ..shards.staging import check_outside
+    from ..shards.staging import check_free, check_outside
     from ..summary import build_summary, dropped_lines
 
     inputs, parameters = build_arguments(arguments)
     folder = arguments.report or arguments.out.with_name(f"{arguments.out.name}-report")
     report.check_place(folder, arguments.out)
-    check_outside(folder, (inputs.slides, inputs.regions))
+    for place in (folder, arguments.out):
+        check_outside(place, (inputs.slides, inputs.regions))
+    check_free(arguments.out.resolve(), overwrite=True, made_in=made_build)  # before a key is made
     names = None
     if arguments.pseudonymize:
         built = None if arguments.overwrite else earlier_build(arguments.out)

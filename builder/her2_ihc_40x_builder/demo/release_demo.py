@@ -18,10 +18,11 @@ from her2_ihc_40x import CONFIGS
 from ..card.contact_sheet import draw_contact_sheet
 from ..pack import PackOptions, pack_release
 from ..parallel import default_workers, run_tasks
-from ..shards.manifest import Manifest, is_ours
+from ..shards.manifest import Manifest
 from ..shards.staging import staged_folder
 from .checks import check_load, example_patches
 from .drawing import draw_patch
+from .mark import made_demo, write_mark
 from .release_twin import TwinPatch, plan_twin, write_twin
 
 SHARDS = "her2-ihc-40x"
@@ -47,17 +48,17 @@ def run_demo(folder: Path, *, scale: float = SCALE, workers: int | None = None, 
     """Draw a twin of the release, pack it, load both configs with plain `datasets`, and draw a contact sheet.
 
     Args:
-        folder: made anew; replaced if it holds an earlier demo.
+        folder: made anew; replaced if it holds an earlier demo and nothing else.
         scale: of the twin, as a part of the real release.
         workers: processes.
         say: is told each step.
 
     Raises:
         DemoError: what was loaded is not what was drawn.
-        OutputError: the folder is taken by something else.
+        OutputError: the folder is taken by something else, or holds anything else.
     """
     workers = workers or default_workers()
-    with staged_folder(folder, overwrite=True, is_ours=_is_demo) as tree:
+    with staged_folder(folder, overwrite=True, made_in=made_demo) as tree:
         plan = plan_twin(scale)
         say(f"Drawing {len(plan)} patches like those of the release")
         drawn = dict(zip(plan, run_tasks(_draw, plan, workers=workers, label="Drawing", unit="patch"), strict=True))
@@ -72,11 +73,8 @@ def run_demo(folder: Path, *, scale: float = SCALE, workers: int | None = None, 
         stream = datasets.load_dataset(str(tree / SHARDS), "wsi_split", split="train", streaming=True)
         batch = next(iter(stream.batch(batch_size=4)))
         draw_contact_sheet(example_patches(tree / SHARDS)).save(tree / SHEET)
+        write_mark(tree)
     return Demo(manifest, batch)
-
-
-def _is_demo(folder: Path) -> bool:
-    return is_ours(folder / SHARDS) and {entry.name for entry in folder.iterdir()} <= {SHARDS, RELEASE, SHEET}
 
 
 def _draw(patch: TwinPatch) -> bytes:

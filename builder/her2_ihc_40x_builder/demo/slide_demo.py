@@ -17,18 +17,17 @@ from ..parallel import default_workers
 from ..parameters import BuildInputs, BuildParameters
 from ..plan import plan_build
 from ..report import write_report
-from ..shards.manifest import is_ours
 from ..shards.staging import staged_folder
 from ..slide_plan import BuildPlan
 from .checks import DemoError, check_load, example_patches
 from .lab_twin import CROPS, CYTOMINE, LABELS, QUPATH, SLIDES, LabSlide, write_lab
+from .mark import made_demo, write_mark
 
 SHARDS = "her2-ihc-40x"
 REPORT = "her2-ihc-40x-report"
 SHEET = "contact-sheet.png"
 #: So that a slide's large region is two windows of 1024 side by side, and its small one a third that overlaps neither.
 DEFAULT_SIZE = Size(6023, 2226)
-_MADE = frozenset({SLIDES, CROPS, Path(QUPATH).parts[0], LABELS, SHARDS, REPORT, SHEET})
 
 
 def run_slide_demo(
@@ -43,7 +42,7 @@ def run_slide_demo(
     """Draw slides and regions, build from the crops, load, plan the same from the annotations, and show.
 
     Args:
-        folder: made anew; replaced if it holds an earlier demo.
+        folder: made anew; replaced if it holds an earlier demo and nothing else.
         slides_per_class: at least 2, so that `wsi_split` has a test side.
         size: of a slide.
         patch_size: pixels of a side of a patch.
@@ -55,11 +54,11 @@ def run_slide_demo(
 
     Raises:
         DemoError: what was built or loaded is not what was drawn.
-        OutputError: the folder is taken by something else.
+        OutputError: the folder is taken by something else, or holds anything else.
     """
     workers = workers or default_workers()
     parameters = BuildParameters(patch_size=patch_size)
-    with staged_folder(folder, overwrite=True, is_ours=_is_demo) as tree:
+    with staged_folder(folder, overwrite=True, made_in=made_demo) as tree:
         say("Drawing slides, with their regions as crops and as exports of QuPath and Cytomine")
         slides = write_lab(tree, slides_per_class, size, workers=workers)
         say(f"Building from {len(slides)} slides and the crops")
@@ -75,11 +74,8 @@ def run_slide_demo(
         say("Drawing the report and the contact sheet")
         write_report(result, tree / SHARDS, tree / REPORT, workers=workers)
         draw_contact_sheet(example_patches(tree / SHARDS)).save(tree / SHEET)
+        write_mark(tree)
     return result
-
-
-def _is_demo(folder: Path) -> bool:
-    return is_ours(folder / SHARDS) and {entry.name for entry in folder.iterdir()} <= _MADE
 
 
 def _inputs(tree: Path, regions: str) -> BuildInputs:

@@ -12,8 +12,8 @@ from pathlib import Path
 from her2_ihc_40x import CLASSES, CONFIGS, SPLITS
 
 from ..errors import Her2Error
+from ..shards.made import COMPANION
 from ..shards.manifest import FILE_NAME, Manifest
-from .verify import COMPANION
 
 #: The Hub keeps no larger file outside LFS, where a file's id is git's and not its sha256.
 MAX_REGULAR_BYTES = 10 << 20

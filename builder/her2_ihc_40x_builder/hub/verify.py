@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,13 +19,10 @@ from ..card import card
 from ..card.metadata import read_metadata
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
+from ..shards.made import COMPANION, TOOLS, entries
 from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
 from .difference import differences
 
-#: Files that a data set may hold beside its shards and its manifest.
-COMPANION = re.compile(r"README\.md|croissant\.json|figures/[A-Za-z0-9+_-][A-Za-z0-9+_.-]*\.(png|svg)")
-# What the Hub, git and a download put beside a data set; it is not of it.
-_TOOLS = re.compile(r"\.gitattributes|\.git/.*|\.cache/huggingface/.*")
 _SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
 _CHUNK = 1 << 20
 
@@ -163,18 +159,15 @@ def _check_manifest(manifest: Manifest, data: bytes) -> Iterator[Problem]:
 def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:
     """Companions, and what should not be there: unlisted files, and links, which may lead anywhere."""
     companions, problems = [], []
-    for place, folders, names in os.walk(folder):
-        links = [name for name in folders if (Path(place) / name).is_symlink()]
-        for name in sorted([*names, *links]):
-            path = (Path(place) / name).relative_to(folder).as_posix()
-            if _TOOLS.fullmatch(path):
-                continue
-            if (folder / path).is_symlink() or not (folder / path).is_file():
-                problems.append(Problem(path, "a file", "a link or device"))
-            elif COMPANION.fullmatch(path):
-                companions.append(path)
-            elif path not in listed and path != FILE_NAME:
-                problems.append(Problem(path, "only files that the manifest lists, the card and figures", "a file"))
+    for path in entries(folder):
+        if TOOLS.fullmatch(path):
+            continue
+        if (folder / path).is_symlink() or not (folder / path).is_file():
+            problems.append(Problem(path, "a file", "a link or device"))
+        elif COMPANION.fullmatch(path):
+            companions.append(path)
+        elif path not in listed and path != FILE_NAME:
+            problems.append(Problem(path, "only files that the manifest lists, the card and figures", "a file"))
     return sorted(companions), problems
 
 

@@ -201,15 +201,6 @@ def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
     return mapping.items()
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether a folder holds a data set that this project wrote."""
-    try:
-        read_manifest(folder)
-    except ReleaseError:
-        return False
-    return True
-
-
 def count_labels(rows: Sequence[tuple[Sides, str]]) -> dict[str, dict[str, dict[str, int]]]:
     """Patches by config, split and class; every class of a split that has any is there, with 0 if need be."""
     found = Counter(

@@ -6,19 +6,22 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ..errors import Her2Error, OutputError
+from ..places import shown
+from .made import Made, MadeIn, strangers
+
+#: Files that are named where there are others.
+_NAMED = 3
 
 
 @contextmanager
-def staged_folder(
-    target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool], keep: bool = False
-) -> Iterator[Path]:
+def staged_folder(target: Path, *, overwrite: bool, made_in: MadeIn, keep: bool = False) -> Iterator[Path]:
     """Give an empty folder to fill; on leaving without an error it becomes `target`, else nothing has changed.
 
     The folder `scratch` beside the one that is given may be used for temporary files; it is removed. With `keep`, other
@@ -26,8 +29,9 @@ def staged_folder(
 
     Args:
         target: where the folder shall be. Its parent is made if need be.
-        overwrite: whether a folder that is ours may be replaced; nothing else ever is.
-        is_ours: whether a folder was made by this project.
+        overwrite: whether a folder that is ours may be replaced; nothing else ever is, nor one that holds a file of
+            somebody else's.
+        made_in: tells what is ours.
         keep: keep what an interrupted run left, so that it can be gone on with, instead of starting empty.
 
     Raises:
@@ -51,13 +55,14 @@ def staged_folder(
                 _say_who_holds(work)
                 if aside.exists() and not target.exists():
                     aside.rename(target)  # a run was killed between its two renames
-                _check_free(target, overwrite=overwrite, is_ours=is_ours)
+                check_free(target, overwrite=overwrite, made_in=made_in)
                 if not keep:
                     for left in work.glob("tree*"):
                         shutil.rmtree(left, ignore_errors=True)
                 tree.mkdir(exist_ok=True)
                 yield tree
                 _flush(tree)
+                check_free(target, overwrite=overwrite, made_in=made_in)  # somebody may have put a file there since
                 _replace(tree, target, aside)
             except BaseException:
                 if not keep:
@@ -79,11 +84,12 @@ def staged_folder(
 
 
 def check_outside(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output among inputs, where the next run would read it as one of them.
+    """Refuse an output among inputs, where the next run would read it as one of them, and inputs in an output.
 
     Raises:
-        OutputError: it is in a folder of inputs, or is one.
+        OutputError: it is in a folder of inputs, or is one, or holds inputs.
     """
+    check_holds_none(output, inputs)
     place = output.resolve()
     for given in inputs:
         if given.is_dir() and place.is_relative_to(given.resolve()):
@@ -91,16 +97,28 @@ def check_outside(output: Path, inputs: Iterable[Path]) -> None:
             raise OutputError(str(output), expected, found, "Give another --out and --report.")
 
 
-def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], bool]) -> None:
+def check_holds_none(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that holds inputs: they would be removed with what is replaced.
+
+    Raises:
+        OutputError: one of them is in it, or is it.
+    """
+    place = output.resolve()
+    for given in inputs:
+        if given.resolve().is_relative_to(place):
+            raise OutputError(str(output), "a place of its own", f"one that holds {given}", "Give another folder.")
+
+
+def check_beside(folder: Path, data: Path | None, *, made_in: MadeIn) -> None:
     """Refuse a place for a report before the work begins.
 
     Args:
         folder: where the report shall be.
         data: the data set's folder; None if it is not on this disk.
-        is_ours: whether a folder is an earlier report of the same kind.
+        made_in: tells what an earlier report of the same kind made.
 
     Raises:
-        OutputError: it is in the data set, which is published, or taken by something else.
+        OutputError: it is in the data set, which is published, or taken by something else, or holds anything else.
     """
     _check_name(folder)
     above = next((each for each in folder.absolute().parents if each.exists()), None)
@@ -109,9 +127,13 @@ def check_beside(folder: Path, data: Path | None, *, is_ours: Callable[[Path], b
     place, published = folder.resolve(), None if data is None else data.resolve()
     if published and (place == published or published in place.parents or place in published.parents):
         raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
-    if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    made = made_in(folder) if folder.is_dir() else None
+    if made is None:
         expected, found = "nothing, or an earlier report", "something that this tool did not make"
         raise OutputError(str(folder), expected, found, "Give another --report.")
+    _check_no_strangers(folder, made)
 
 
 def _check_name(folder: Path) -> None:
@@ -159,10 +181,21 @@ def _who_holds(work: Path) -> str:
         return "just begun"
 
 
-def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]) -> None:
+def check_free(target: Path, *, overwrite: bool, made_in: MadeIn) -> None:
+    """Refuse a place that is taken: nothing but a folder that is ours, in whole, may be replaced.
+
+    Args:
+        target: where a folder shall be.
+        overwrite: whether one that is ours may be replaced.
+        made_in: tells what is ours.
+
+    Raises:
+        OutputError: it is not free; it says what is there.
+    """
     if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
         return
-    if not target.is_dir() or not is_ours(target):
+    made = made_in(target) if target.is_dir() else None
+    if made is None:
         raise OutputError(
             str(target), "nothing, or an empty folder", "something that this tool did not make", "Give another --out."
         )
@@ -170,6 +203,19 @@ def _check_free(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool
         raise OutputError(
             str(target), "nothing, or an empty folder", "a finished data set", "Give --overwrite to replace it."
         )
+    _check_no_strangers(target, made)
+
+
+def _check_no_strangers(folder: Path, made: Made) -> None:
+    try:
+        others = [shown(Path(one)) + "/" * one.endswith("/") for one in strangers(folder, made)]
+    except OSError as error:
+        place, found = str(error.filename or folder), error.strerror or repr(error)
+        raise OutputError(place, "a folder that can be looked through", found, "Give another folder.") from error
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        expected, found = "only what this tool made, for all in it is removed", ", ".join(others[:_NAMED]) + more
+        raise OutputError(str(folder), expected, found, "Move what is yours out of it, or give another folder.")
 
 
 def _flush(tree: Path) -> None:
