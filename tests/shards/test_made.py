@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from her2_ihc_40x_builder.shards.made import PAGE, entries, made_data_set, made_page, strangers
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 
 @pytest.fixture
@@ -37,6 +39,13 @@ def test_what_a_download_and_a_card_cut_short_leave_can_be_made_again(data_set: 
     put(data_set, ".gitattributes", ".cache/huggingface/download/README.md.metadata", ".cache/huggingface/.gitignore")
     put(data_set, ".README.md.partial", "figures/.dab.png.old", "figures/patches-3plus.png")
     assert others(data_set) == []
+
+
+def test_figures_that_no_manifest_lists_yet_are_ours(data_set: Path) -> None:
+    """As a `card` leaves them that is killed before it writes the manifest."""
+    listed = read_manifest(data_set)
+    (data_set / "manifest.json").write_text(replace(listed, companions=()).to_json(), encoding="utf-8")
+    assert others(data_set) == ["README.md", "croissant.json"]
 
 
 def test_every_other_file_is_somebodys(data_set: Path) -> None:
