@@ -41,7 +41,10 @@ def gone_slides(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]
     """Slides of before that are not there any more, under any name."""
     still = {unit["content_key"] for unit in manifest.units.values()}
     before = earlier.units.items() if earlier else ()
-    return tuple(slide for slide, unit in before if unit["content_key"] not in still and slide not in manifest.units)
+    # What is there already may be of another version, or written by anybody: of a slide without a key its name counts.
+    return tuple(
+        slide for slide, unit in before if unit.get("content_key") not in still and slide not in manifest.units
+    )
 
 
 def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
