@@ -59,6 +59,16 @@ def test_regions_and_slides_without_the_other_and_regions_without_a_window_are_n
     assert "of slide B yields no window" in said
 
 
+@pytest.mark.parametrize("name", ["Klinik\u00a0Nord", "Klinik Nord", "Klinik\tNord"])
+def test_where_the_folder_is_reaches_no_name_in_quarantine(own_cohort: Cohort, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    own_cohort.slides.rename(folder)
+    (folder / "Meier").mkdir()
+    (folder / "Meier" / "x.svs").write_text("no slide")
+    found = plan(own_cohort, slides=folder)
+    assert list(found.quarantined) == ["Meier/x.svs"]
+
+
 def test_a_slide_that_gives_nothing_takes_no_place_in_the_split(own_cohort: Cohort) -> None:
     sides = {slide.slide_id: slide.wsi_side for slide in plan(own_cohort).slides}
     test = next(slide for slide in "CD" if sides[slide] == "test")

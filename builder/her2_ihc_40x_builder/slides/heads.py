@@ -16,6 +16,7 @@ from ..errors import Her2Error, LabelError, SlideError
 from ..geometry import Box, Size
 from ..parallel import Processes, run_tasks
 from ..parameters import BuildInputs, BuildParameters
+from ..places import shown
 from .files import SlideFile, SlideListing
 from .fingerprint import fingerprint
 from .labels import LabelTable, SlideLabels, agree, folder_label
@@ -170,8 +171,9 @@ def _killed(task: _Task) -> SlideError:
     return killed_by(task.file.path)
 
 
-def _below(path: str, folder: Path) -> str:
-    return path.removeprefix(f"{folder}/")
+def _below(subject: str, folder: Path) -> str:
+    """The rest of a path as it is shown: what is shown in another way in the folder's own name is so there too."""
+    return subject.removeprefix(f"{shown(folder).rstrip('/')}/")
 
 
 def _head(file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters: BuildParameters) -> SlideHead:
