@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 from shapely import MultiPolygon, Polygon, box
 
@@ -42,3 +44,12 @@ def test_a_mask_has_the_shape_of_its_polygons() -> None:
     assert not mask[20, 30]
     assert mask[5, 65]
     assert not mask[30, 65]
+
+
+def test_a_mask_is_of_all_polygons_whatever_their_order() -> None:
+    ring = Polygon(box(10, 10, 90, 90).exterior, [box(30, 30, 70, 70).exterior])
+    shapes = [ring, box(40, 40, 60, 60), box(5, 20, 35, 40)]
+    one_by_one = np.logical_or.reduce([draw_mask([shape], (100, 100), 1.0) for shape in shapes])
+    assert one_by_one[50, 50]
+    for some in permutations(shapes):
+        assert (draw_mask(some, (100, 100), 1.0) == one_by_one).all()

@@ -121,11 +121,15 @@ def _from_entry(entry: Mapping[str, Any], mark: str, inputs: str) -> Survey | No
 
 
 def draw_mask(polygons: Iterable[Area], shape: tuple[int, ...], downsample: float) -> NDArray[np.bool_]:
-    """A mask (height, width) of polygons in level-0 pixels at a downsample; holes are left out."""
+    """A mask (height, width) of all that polygons in level-0 pixels cover, whatever their order, at a downsample."""
     canvas = Image.new("1", (shape[1], shape[0]))
-    draw = ImageDraw.Draw(canvas)
     for polygon in polygons:
         for part in getattr(polygon, "geoms", [polygon]):
+            # Each apart from the others, in its own box: its holes must not reach what they left.
+            left, top, right, bottom = (int(end / downsample) for end in part.bounds)
+            piece = Image.new("1", (right - left + 1, bottom - top + 1))
+            draw = ImageDraw.Draw(piece)
             for fill, ring in ((1, part.exterior), *((0, hole) for hole in part.interiors)):
-                draw.polygon([(x / downsample, y / downsample) for x, y in ring.coords], fill=fill)
+                draw.polygon([(x / downsample - left, y / downsample - top) for x, y in ring.coords], fill=fill)
+            canvas.paste(1, (left, top), piece)
     return np.asarray(canvas, dtype=np.bool_)
