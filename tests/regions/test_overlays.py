@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import shapely
 from shapely.affinity import rotate, translate
+from shapely.geometry.base import BaseGeometry
 
 from her2_ihc_40x_builder.errors import RegionError
 from her2_ihc_40x_builder.geometry import Size
@@ -16,6 +17,7 @@ from her2_ihc_40x_builder.regions import ClassRules
 from her2_ihc_40x_builder.regions.combine import combine
 from her2_ihc_40x_builder.regions.model import Drawn, Reading, Region
 from her2_ihc_40x_builder.regions.overlays import meetings, same
+from her2_ihc_40x_builder.regions.polygons import MAX_VERTICES, cleaned
 
 
 def comb(vertices: int) -> shapely.Polygon:
@@ -43,6 +45,55 @@ def test_the_finest_outline_twice_is_not_too_much() -> None:
 def test_combs_that_cross_are_refused_before_they_fill_the_memory() -> None:
     with pytest.raises(RegionError, match="come close to each other at most 1200000 times"):
         meetings([ACROSS, DOWN], "here")
+
+
+def test_such_combs_in_one_shape_are_not_joined() -> None:
+    with pytest.raises(RegionError, match="come close to each other at most 1200000 times"):
+        cleaned(shapely.GeometryCollection([ACROSS, DOWN]), "here")
+    # As parts of one multi-polygon they cross, which is to be repaired.
+    with pytest.raises(RegionError, match="come close to each other at most 1200000 times"):
+        cleaned(shapely.MultiPolygon([ACROSS, DOWN]), "here")
+    joined, _ = cleaned(
+        shapely.GeometryCollection([comb(40), shapely.Point(3, 3), shapely.box(0, 0, 500, 500)]), "here"
+    )
+    assert joined is not None
+    assert joined.area == comb(40).union(shapely.box(0, 0, 500, 500)).area
+
+
+def zigzag(vertices: int) -> shapely.Polygon:
+    """Long slanted edges side by side: valid, but the box of each meets the boxes of all."""
+    across = np.linspace(0, 100, vertices) + np.where(np.arange(vertices) % 2, 50, 0)
+    return shapely.Polygon(
+        [*zip(across, np.arange(vertices) % 2 * 1e5, strict=True), (300, 1e5 + 10), (300, -9), (0, -9)]
+    )
+
+
+def rings(count: int) -> shapely.MultiPolygon:
+    """Rings in rings."""
+    squares = [shapely.box(-r, -r, r, r).exterior for r in range(1, 2 * count + 1)]
+    return shapely.MultiPolygon(
+        [shapely.Polygon(outer, [inner]) for inner, outer in zip(squares[::2], squares[1::2], strict=True)]
+    )
+
+
+@pytest.mark.parametrize("shape", [zigzag(10_000), zigzag(MAX_VERTICES - 4), rings(5_000)])
+def test_what_cannot_soon_be_known_to_be_valid_is_refused(shape: BaseGeometry) -> None:
+    with pytest.raises(RegionError, match="come close to each other at most 50000000 times"):
+        cleaned(shape, "here")
+
+
+def test_outlines_of_as_many_vertices_as_are_read_are_no_trouble() -> None:
+    grid = [shapely.box(x, y, x + 1, y + 1).exterior for x in range(0, 300, 3) for y in range(0, 300, 3)]
+    for shape in (
+        shapely.Point(0, 0).buffer(9000, quad_segs=49_999),
+        shapely.Polygon([(0, 0), *((i / 250, 900 if i % 2 else 10) for i in range(1, 198_000)), (800, 0)]),
+        shapely.Polygon(shapely.box(-5, -5, 605, 605).exterior, grid),
+        zigzag(2_000),
+        rings(500),
+        # A hand that rests draws one place again and again.
+        shapely.Polygon([(0, 0), *[(100, 0)] * 100_000, (100, 100)]),
+    ):
+        assert cleaned(shape, "here") == (shape, None)
 
 
 def test_the_same_outline_begins_anywhere() -> None:

@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from ..errors import RegionError
 from ..geometry import Size
 from .model import Area
+from .overlays import check_fineness, edges, meetings
 
 #: More vertices than any hand or brush makes in one shape.
 MAX_VERTICES = 200_000
@@ -50,13 +51,17 @@ def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
         remedy = "Export the annotations again; a damaged vertex makes the whole shape doubtful."
         raise RegionError(where, f"coordinates of at most {MAX_COORDINATE:g} pixels", str(worst), remedy)
     shape = shapely.force_2d(shape)
+    check_fineness(shape, where)
     note = None
     if not shape.is_valid:
+        meetings([shape], where)
         if _crossings(shape) > MAX_CROSSINGS:
             found = f"more than {MAX_CROSSINGS}"
             raise RegionError(where, "an outline that crosses itself seldom", found, "Draw the region again.")
         shape = shapely.make_valid(shape)
         note = "the outline crossed or touched itself"
+    if not isinstance(shape, Polygon | MultiPolygon):
+        meetings([shape], where)  # its polygons may overlap: they are joined
     area = polygonal(shape)
     if area is None:
         return None, f"a {shape.geom_type} has no area"
@@ -77,17 +82,11 @@ def polygonal(shape: BaseGeometry) -> Area | None:
 
 def _crossings(shape: BaseGeometry) -> int:
     """Pairs of edges of a shape that meet, neighbours left out; counting stops above the limit."""
-    segments: list[NDArray[np.float64]] = []
-    for ring in shapely.get_rings(shapely.get_parts(shapely.get_parts(shape))):
-        points = shapely.get_coordinates(ring)
-        segments.append(np.stack([points[:-1], points[1:]], axis=1))
-    if not segments:
-        return 0
-    edges = np.atleast_1d(np.asarray(shapely.linestrings(np.concatenate(segments))))
-    tree = shapely.STRtree(edges)
+    lines = edges([shape])
+    tree = shapely.STRtree(lines)
     total = 0
-    for start in range(0, len(edges), 64):
-        first, second = tree.query(edges[start : start + 64], predicate="intersects")
+    for start in range(0, len(lines), 64):
+        first, second = tree.query(lines[start : start + 64], predicate="intersects")
         total += int(np.count_nonzero(second > first + start + 1))
         if total > MAX_CROSSINGS:
             break
