@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from audit_lab import audit, broken, clean, noise, of
+from her2_ihc_40x_builder.audit import findings, leaks
 from her2_ihc_40x_builder.audit.findings import MAX_EXAMPLES, Finding, groups_found
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo.drawing import draw_patch
@@ -158,3 +159,23 @@ def test_the_split_by_patch_of_a_build_promises_pixels_but_not_slides(tmp_path: 
     assert authors.broken == ()
     assert of(authors, "windows", "patch_split").status == of(authors, "slides", "patch_split").status == "told"
     assert of(authors, "slides", "patch_split").note == "1 of 1 test patches come from slides with training patches"
+
+
+def test_windows_that_cross_without_number_are_counted_without_being_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        (side, row(f"{side.wsi}{n:02}", "one", png(noise(n)), x=n, y=0)) for n in range(12) for side in (TRAIN, TEST)
+    ]
+    folder = write_rows(tmp_path / "planted", rows)
+    whole = of(audit(folder), "windows")
+    assert (whole.count, len(whole.examples), whole.left_out, whole.note) == (12, 144, 0, "")
+    assert whole.examples[:2] == (("test00", "train00"), ("test01", "train01"))
+    monkeypatch.setattr(leaks, "MAX_EXAMPLES", 20)
+    monkeypatch.setattr(findings, "MAX_EXAMPLES", 20)
+    some = of(audit(folder), "windows")
+    assert (some.count, some.examples, some.left_out) == (12, whole.examples[:20], 124)
+    monkeypatch.setattr(leaks, "MAX_PAIRS", 50)
+    some = of(audit(folder), "windows")
+    assert (some.count, len(some.examples), some.left_out) == (12, 20, 30)
+    assert some.note == "more than 50 pairs of windows share pixels: not all were compared for the examples"

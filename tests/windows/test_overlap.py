@@ -4,17 +4,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from her2_ihc_40x_builder.geometry import Box
-from her2_ihc_40x_builder.windows.overlap import first_joined, leaking, overlapping_pairs
+from her2_ihc_40x_builder.windows.overlap import crossing, crossing_pairs, first_joined, leaking
 
 boxes = st.builds(Box, y=st.integers(0, 60), x=st.integers(0, 60), width=st.integers(1, 20), height=st.integers(1, 20))
 
 
-@given(st.lists(boxes, max_size=25))
-def test_every_pair_once(windows: list[Box]) -> None:
-    pairs = [frozenset(pair) for pair in overlapping_pairs(windows)]
-    expected = {frozenset((i, j)) for i in range(len(windows)) for j in range(i) if windows[i].overlaps(windows[j])}
+@given(st.lists(boxes, max_size=25), st.lists(boxes, max_size=40))
+def test_every_pair_once(ones: list[Box], others: list[Box]) -> None:
+    expected = {(i, j) for i, one in enumerate(ones) for j, other in enumerate(others) if one.overlaps(other)}
+    blocks = [zip(first.tolist(), second.tolist(), strict=True) for first, second in crossing_pairs(ones, others)]
+    pairs = [pair for block in blocks for pair in block]
     assert len(pairs) == len(set(pairs))
     assert set(pairs) == expected
+    first, second = crossing(ones, others)
+    assert sorted(first) == sorted({one for one, _ in expected})
+    assert set(zip(first.tolist(), second.tolist(), strict=True)) <= expected
+
+
+def test_windows_in_one_place_are_known_without_their_pairs() -> None:
+    same = [Box(0, 0, 10, 10)] * 10_000  # 100 million pairs
+    assert first_joined(same) == same
+    assert len(crossing(same, same)[0]) == len(same)
+    block, _ = next(crossing_pairs(same, same))
+    assert len(block) <= 16 * len(same)
+    assert leaking(same, ["train"] * 9_999 + ["test"]) == (same[0], same[0])
+
+
+def test_grids_that_lie_over_each_other_are_joined() -> None:
+    grids = [
+        Box(10 * n + 100 * y, 10 * n + 100 * x, 110, 110) for n in range(200) for y in range(10) for x in range(10)
+    ]
+    assert first_joined([*grids, Box(9000, 0, 110, 110)]) == [Box(0, 0, 110, 110)] * len(grids) + [
+        Box(9000, 0, 110, 110)
+    ]
 
 
 @given(st.lists(boxes, max_size=25))
