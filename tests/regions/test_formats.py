@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,21 @@ def test_cytomine_slides_are_matched_by_name_then_number_then_file(
     reading = of_cytomine([{"id": 1, "location": "POLYGON((0 0, 9 0, 9 5, 0 0))", **fields}], source)
     assert [d.slide_id for d in reading.drawn] == ([slide] if slide else [])
     assert bool(reading.findings) == (slide is None)
+
+
+def test_cytomine_slides_are_gone_through_once_however_many_annotations() -> None:
+    class Sizes(dict[str, Size]):
+        gone_through = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.gone_through += 1
+            return super().__iter__()
+
+    sizes, reading = Sizes(SIZES), Reading()
+    entries = [{"image": name, "location": "POLYGON((0 0, 9 0, 9 5, 0 0))"} for name in ("S1", "nobody") * 50]
+    cytomine.read(entries, Path("all.json"), sizes, reading, invert_y=False)
+    assert ([d.slide_id for d in reading.drawn], len(reading.findings)) == (["s1"] * 50, 50)
+    assert sizes.gone_through <= 1
 
 
 def test_cytomine_terms() -> None:

@@ -18,7 +18,7 @@ from ..errors import RegionError
 from ..geometry import Size
 from . import geojson
 from .model import Drawn, Reading
-from .names import is_number, shown, slide_of
+from .names import SlideNames, is_number, shown
 from .polygons import from_bottom
 
 #: Characters of one WKT: 200,000 vertices at 40 characters each.
@@ -49,6 +49,7 @@ def read(document: Any, source: Path, sizes: Mapping[str, Size], reading: Readin
         reading: where shapes, errors and findings go.
         invert_y: y counts from the top after all.
     """
+    slides = SlideNames(sizes)
     for i, entry in enumerate(_entries(document) or []):
         where = f"{shown(source)}, annotation {i + 1}"
         if not isinstance(entry, dict):
@@ -59,7 +60,7 @@ def read(document: Any, source: Path, sizes: Mapping[str, Size], reading: Readin
         if fields.get("deleted"):
             reading.report("ignored", where, "it was deleted")
             continue
-        slide = _slide(fields, source, sizes)
+        slide = _slide(fields, source, slides)
         if slide is None:
             reading.report(
                 "region without slide", where, f"no slide has its file name or image number ({_named(fields)})"
@@ -119,14 +120,14 @@ def wkt(text: Any, where: str) -> BaseGeometry:
         raise RegionError(where, "WKT", str(error)[:200], "Export the annotations again.") from error
 
 
-def _slide(fields: Mapping[str, Any], source: Path, sizes: Mapping[str, Size]) -> str | None:
+def _slide(fields: Mapping[str, Any], source: Path, slides: SlideNames) -> str | None:
     """Return the slide by file name; without one, by image number; without either, by the file's own name."""
     names = [fields[key] for key in _FILE_NAMES if isinstance(fields.get(key), str) and fields[key]]
     if names:
-        return next((slide for name in names if (slide := slide_of(name, sizes))), None)
+        return next((slide for name in names if (slide := slides.find(name))), None)
     numbers = [str(fields[key]) for key in _IMAGE_IDS if isinstance(fields.get(key), int | str)]
-    by_number = next((slide for number in numbers if (slide := slide_of(number, sizes))), None)
-    return by_number or slide_of(source.name, sizes)
+    by_number = next((slide for number in numbers if (slide := slides.find(number))), None)
+    return by_number or slides.find(source.name)
 
 
 def _named(fields: Mapping[str, Any]) -> str:

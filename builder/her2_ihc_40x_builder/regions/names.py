@@ -8,7 +8,7 @@ from pathlib import PurePath, PureWindowsPath
 
 from ..places import shown
 
-__all__ = ["is_number", "is_uuid", "shown", "slide_and_roi_of", "slide_of"]
+__all__ = ["SlideNames", "is_number", "is_uuid", "shown", "slide_and_roi_of", "slide_of"]
 
 #: What may stand in a region's id as it is: an annotation's number, or a UUID.
 _NUMBER = re.compile(r"\d{1,18}")
@@ -26,26 +26,39 @@ def is_uuid(text: object) -> bool:
     return isinstance(text, str) and _UUID.fullmatch(text) is not None
 
 
-def slide_of(name: str, slides: Iterable[str]) -> str | None:
-    """Return the slide that a file name means, as it is or less one or two suffixes; case counts only if it must.
+class SlideNames:
+    """The slides that names are matched with, folded once for many names.
 
     Args:
-        name: `S1.svs`, `S1.svs.geojson`, a path in either manner of writing, or an id.
         slides: ids of the slides there are.
     """
-    base = PureWindowsPath(name).name if "\\" in name else PurePath(name).name
-    known = set(slides)
-    folded: dict[str, list[str]] = {}
-    for slide in known:
-        folded.setdefault(slide.casefold(), []).append(slide)
-    stems = [base, PurePath(base).stem, PurePath(PurePath(base).stem).stem]
-    for stem in stems:
-        if stem in known:
-            return stem
-    for stem in stems:
-        if len(same := folded.get(stem.casefold(), [])) == 1:
-            return same[0]
-    return None
+
+    def __init__(self, slides: Iterable[str]) -> None:
+        self._known = frozenset(slides)
+        self._folded: dict[str, list[str]] = {}
+        for slide in self._known:
+            self._folded.setdefault(slide.casefold(), []).append(slide)
+
+    def find(self, name: str) -> str | None:
+        """Return the slide that a file name means, as it is or less one or two suffixes; case counts only if it must.
+
+        Args:
+            name: `S1.svs`, `S1.svs.geojson`, a path in either manner of writing, or an id.
+        """
+        base = PureWindowsPath(name).name if "\\" in name else PurePath(name).name
+        stems = [base, PurePath(base).stem, PurePath(PurePath(base).stem).stem]
+        for stem in stems:
+            if stem in self._known:
+                return stem
+        for stem in stems:
+            if len(same := self._folded.get(stem.casefold(), [])) == 1:
+                return same[0]
+        return None
+
+
+def slide_of(name: str, slides: Iterable[str]) -> str | None:
+    """Return the slide that one file name means; see `SlideNames.find`."""
+    return SlideNames(slides).find(name)
 
 
 def slide_and_roi_of(stem: str, slides: Iterable[str]) -> tuple[str, str] | None:
