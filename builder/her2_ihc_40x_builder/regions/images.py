@@ -80,17 +80,45 @@ def values_of_mask(path: Path) -> NDArray[Any] | None:
         RegionError: it cannot be decoded.
     """
     _, mode = header(path)
+    key = _key(path)
     values = []
     with closing(_strips(path)) as strips:
         for strip in strips:
             if mode in _GREY_MODES - {"LA"}:
-                values.append(strip)
+                values.append(_without(strip, key))
                 continue
             grey = strip[..., 0]
             if mode != "LA" and not (np.array_equal(grey, strip[..., 1]) and np.array_equal(grey, strip[..., 2])):
                 return None
-            values.append(grey.copy() if mode == "RGB" else np.where(strip[..., -1] >= 128, grey, 0))
+            alpha = strip[..., -1] if mode != "RGB" else 255
+            values.append(np.where(alpha >= 128, _without(grey, key), 0))
     return np.concatenate(values)
+
+
+def _key(path: Path) -> int | bytes | None:
+    """What a PNG without an alpha channel calls transparent: the one grey value or index, or the alpha of each index.
+
+    A colour that is no grey is in no mask, and counts as None.
+    """
+    with Image.open(path, formats=("PNG",)) as image:
+        key, stored = image.info.get("transparency"), str(image.tile[0][3] if image.tile else "")
+    if isinstance(key, tuple):
+        key = key[0] if len(set(key)) == 1 else None
+    if isinstance(key, int):
+        # It is told in the file's own bits, of which Pillow makes eight.
+        return key >> 8 if stored == "RGB;16B" else key * {"L;2": 85, "L;4": 17}.get(stored, 1)
+    return key if isinstance(key, bytes) else None
+
+
+def _without(values: NDArray[Any], key: int | bytes | None) -> NDArray[Any]:
+    """Values with 0 where they are transparent."""
+    if key is None:
+        return values
+    if isinstance(key, bytes):
+        clear = np.frombuffer(key.ljust(256, b"\xff")[:256], np.uint8)[values] < 128
+    else:
+        clear = values == (bool(key) if values.dtype == np.bool_ else key)
+    return np.asarray(np.where(clear, np.zeros((), values.dtype), values))
 
 
 def crop(path: Path) -> Crop:
