@@ -156,6 +156,14 @@ def test_the_snippets_are_of_what_is_there() -> None:
     assert "| `patch_split` (default) |" in text
 
 
+def test_a_kind_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("title: mine")
+    manifest = Manifest([], {"wsi_split": {"train": {"0": 3}}}, {}, {"kind": str(tmp_path / "own")}, {})
+    for made in (render_card, card_metadata):
+        with pytest.raises(ValueError, match="of the kind"):
+            made(manifest)
+
+
 def test_a_config_or_split_without_files_is_left_out() -> None:
     shard = Shard("data/wsi_train/patch_none/a.parquet", "0" * 64, 10, 3, "A")
     counts = {"wsi_split": {"train": {"0": 3, "1+": 0, "2+": 0, "3+": 0}}}

@@ -7,6 +7,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,17 @@ def test_a_companion_elsewhere_is_not_opened(good: Path, tmp_path: Path, path: o
     content["companions"].append({"path": path, "sha256": "0" * 64, "bytes": 1})
     (folder / "manifest.json").write_text(json.dumps(content))
     assert [problem.path for problem in verify(folder).problems] == ["manifest.json"]
+
+
+def test_a_kind_that_there_is_not(good: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
+    (tmp_path / "own.yaml").write_text("title: not of the data set")
+    for kind in ("nonsense", str(tmp_path / "own")):
+        (folder / "manifest.json").write_text(replace(read_manifest(good), source={"kind": kind}).to_json())
+        (problem,) = verify(folder).problems
+        assert problem.path == "manifest.json"
+        assert "of the kind" in problem.found
+        assert "not of the data set" not in str(problem)
 
 
 # --- Damage: each takes a good folder and changes it ----------------------------------------------------------------

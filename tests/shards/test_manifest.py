@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def test_anything_else_is_refused(tmp_path: Path, change: dict[str, Any]) -> Non
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         read_manifest(tmp_path)
     assert not made_data_set(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["nonsense", "/tmp/kind", "../release", "", 7, ["release"], None])
+def test_a_kind_that_there_is_not_is_refused(tmp_path: Path, kind: object) -> None:
+    (tmp_path / "manifest.json").write_text(replace(MANIFEST, source={"kind": kind}).to_json())
+    with pytest.raises(ReleaseError, match="of the kind"):
+        read_manifest(tmp_path)
 
 
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:

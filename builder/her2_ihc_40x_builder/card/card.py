@@ -12,7 +12,7 @@ import yaml
 
 from her2_ihc_40x import CITATION, CONFIGS, DOI, ERRATA, FEATURES, REGIONS, SLIDES, SPLITS
 
-from ..shards.manifest import Manifest
+from ..shards.manifest import KINDS, Manifest
 from . import tables
 from .contents import Leak
 from .figures import Figure
@@ -29,7 +29,7 @@ def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak |
         figures: in the order in which they are shown.
         leak: what is known of slides on both sides of `patch_split`.
     """
-    kind = str(manifest.source["kind"])
+    kind = _kind(manifest)
     configs = _configs(manifest)
     facts = _facts(manifest)
     places = {
@@ -141,8 +141,16 @@ def _facts(manifest: Manifest) -> dict[str, str]:
         "record": f", version {record['version']}" if record.get("version") else "",
         **_naming(manifest.parameters.get("pseudonyms")),
     }
-    texts = _read_yaml(f"{manifest.source['kind']}.yaml")
+    texts = _read_yaml(f"{_kind(manifest)}.yaml")
     return {**facts, **{name: Template(text).substitute(facts) for name, text in texts.items()}}
+
+
+def _kind(manifest: Manifest) -> str:
+    """The kind of a data set, as it is in names of files; a ValueError if there are no texts for it."""
+    kind = str(manifest.source["kind"])
+    if kind not in KINDS:
+        raise ValueError(f"a data set of the kind {kind!r:.80}")
+    return kind
 
 
 def _naming(key_id: str | None) -> dict[str, str]:

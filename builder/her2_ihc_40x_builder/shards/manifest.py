@@ -24,6 +24,8 @@ from her2_ihc_40x import (
 from .files import Shard, Sides, digest
 
 FILE_NAME = "manifest.json"
+#: What a data set can be made from: each has its texts for the card.
+KINDS = ("release", "slides")
 
 #: config -> split -> label -> patches
 Counts = Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -52,7 +54,7 @@ class Manifest:
         shards: every Parquet file.
         counts: patches by config, split and class; a config or split without any is left out.
         parameters: how the patches were made.
-        source: what they were made from: at least its "kind", "release" or "slides".
+        source: what they were made from: at least its "kind", one of `KINDS`.
         units: unit -> a digest of its inputs, by which an unchanged one is known.
         report: what a reader should know about the input: format mismatches, duplicates, and so on.
         hue_references: class -> {patch_ids, histogram}: what the hue filter compared with; empty for a release.
@@ -184,6 +186,8 @@ def _check_types(manifest: Manifest) -> None:
             of_classes = all(label in CLASSES and type(count) is int for label, count in _items(labels))
             if config not in CONFIGS or split not in SPLITS or not of_classes:
                 raise ValueError(f"counts of {config!r:.40}, {split!r:.40}")
+    if (kind := manifest.source.get("kind")) not in KINDS:
+        raise ValueError(f"a data set of the kind {kind!r:.80}")
     licence, record = (manifest.source.get(name) for name in ("licence", "record"))
     if not isinstance(licence, str | None) or not isinstance(record, dict | None):
         raise ValueError("a licence or record of another type")
