@@ -10,6 +10,7 @@ Read in this order: facts, errors, zips, release, builder, loading.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -411,7 +412,22 @@ def _folder_blobs(root: Path, spool: Path, config: str | None) -> Iterator[Blob]
     A zip that is a link is followed: what is in it is checked. With `config`, the other variant's zip is passed over.
     """
     home = root.resolve()
-    for folder, folders, files in os.walk(root, followlinks=False):
+
+    def refuse(error: OSError) -> None:
+        """A folder that cannot be looked into may hold a whole class: it is passed over only if nobody wants it."""
+        if not _JUNK.search(f"{Path(error.filename).relative_to(root).as_posix()}/"):
+            raise ReleaseError(
+                str(error.filename),
+                "a folder that can be looked into",
+                error.strerror or repr(error),
+                "Check its permissions, or move it elsewhere.",
+            )
+
+    for folder, folders, files in os.walk(root, onerror=refuse):
+        if not os.access(folder, os.X_OK):  # it may be listed, and nothing of it opened
+            folders.clear()
+            refuse(PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder))
+            continue
         folders.sort()
         for entry in sorted([*files, *(name for name in folders if (Path(folder) / name).is_symlink())]):
             path = Path(folder) / entry

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: What is found where a plain file is wanted, and what to do about it.
@@ -43,6 +45,25 @@ def is_special(path: Path) -> bool:
     except OSError:
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def walk(root: Path, closed: Callable[[Path, str], None]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Go through a folder as `os.walk` does, from the top; no folder is passed over without a word.
+
+    Args:
+        root: the folder.
+        closed: is told of each folder whose entries cannot be had, and why in a few words.
+    """
+
+    def tell(error: OSError) -> None:
+        closed(Path(error.filename), error.strerror or repr(error))
+
+    for folder, folders, names in os.walk(root, onerror=tell):
+        if os.access(folder, os.X_OK):
+            yield Path(folder), folders, names
+        else:  # it may be listed, and nothing of it opened
+            folders.clear()
+            closed(Path(folder), os.strerror(errno.EACCES))
 
 
 def shown(path: Path) -> str:

@@ -22,6 +22,7 @@ from her2_ihc_40x_builder.hub.verify import Problem, Subset, Verification, verif
 from her2_ihc_40x_builder.shards.files import Shard, digest
 from her2_ihc_40x_builder.shards.manifest import checksum, read_manifest
 from hub_store import flip
+from permissions import needs_permissions, run_held_back
 
 Rng = random.Random
 
@@ -87,6 +88,31 @@ def test_a_kind_that_there_is_not(good: Path, tmp_path: Path) -> None:
         assert problem.path == "manifest.json"
         assert "of the kind" in problem.found
         assert "not of the data set" not in str(problem)
+
+
+VERIFY = """
+import sys
+from pathlib import Path
+from her2_ihc_40x_builder.hub.verify import Subset, verify_folder
+for subset in (None, Subset(1, 2)):
+    for problem in verify_folder(Path(sys.argv[1]), subset=subset, workers=1).problems:
+        print(problem)
+"""
+
+
+@needs_permissions
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_folder_that_cannot_be_looked_into(good: Path, tmp_path: Path, mode: int) -> None:
+    folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
+    (folder / ".git").mkdir(mode=0)
+    assert run_held_back(VERIFY, folder) == ""
+    shut = folder / "data" / "wsi_train"
+    shut.chmod(mode)
+    (folder / "README.md").chmod(0)
+    said = run_held_back(VERIFY, folder)
+    shut.chmod(0o755)
+    assert said.count("data/wsi_train: expected a folder that can be looked into, found Permission denied\n") == 2
+    assert said.count("README.md: expected a readable file, found Permission denied\n") == 2
 
 
 # --- Damage: each takes a good folder and changes it ----------------------------------------------------------------

@@ -20,7 +20,7 @@ from ..card.metadata import read_metadata
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.made import COMPANION, TOOLS, entries
-from ..shards.manifest import FILE_NAME, Manifest, checksum, count_labels, read_manifest
+from ..shards.manifest import FILE_NAME, Companion, Manifest, checksum, count_labels, read_manifest
 from .difference import differences
 
 _SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
@@ -159,7 +159,13 @@ def _check_manifest(manifest: Manifest, data: bytes) -> Iterator[Problem]:
 def _list_others(folder: Path, listed: set[str]) -> tuple[list[str], list[Problem]]:
     """Companions, and what should not be there: unlisted files, and links, which may lead anywhere."""
     companions, problems = [], []
-    for path in entries(folder):
+
+    def refuse(place: Path, why: str) -> None:
+        path = place.relative_to(folder).as_posix()
+        if not TOOLS.fullmatch(f"{path}/"):
+            problems.append(Problem(path, "a folder that can be looked into", why))
+
+    for path in entries(folder, refuse):
         if TOOLS.fullmatch(path):
             continue
         if (folder / path).is_symlink() or not (folder / path).is_file():
@@ -179,10 +185,18 @@ def _check_companions(folder: Path, manifest: Manifest, found: Sequence[str]) ->
             yield Problem(path, "a file", "none")
         elif path not in listed:
             yield Problem(path, "a file that the manifest lists", "one that it does not")
-        elif (size := (folder / path).stat().st_size) != listed[path].bytes:
-            yield Problem(path, f"{listed[path].bytes} bytes", f"{size} bytes")
-        elif (sha256 := _sha256(folder / path)) != listed[path].sha256:
-            yield Problem(path, f"sha256 {listed[path].sha256}", sha256)
+        else:
+            yield from _check_companion(folder, listed[path])
+
+
+def _check_companion(folder: Path, listed: Companion) -> Iterator[Problem]:
+    try:
+        if (size := (folder / listed.path).stat().st_size) != listed.bytes:
+            yield Problem(listed.path, f"{listed.bytes} bytes", f"{size} bytes")
+        elif (sha256 := _sha256(folder / listed.path)) != listed.sha256:
+            yield Problem(listed.path, f"sha256 {listed.sha256}", sha256)
+    except OSError as error:
+        yield Problem(listed.path, "a readable file", error.strerror or repr(error))
 
 
 # --- Shards -------------------------------------------------------------------------------------------------------
@@ -210,10 +224,12 @@ def _check_shard(task: tuple[Path, Shard]) -> _ReadShard:
 
 def _check_size(folder: Path, shard: Shard) -> Iterator[Problem]:
     path = folder / shard.path
-    if not path.is_file():
-        yield Problem(shard.path, f"{shard.bytes} bytes", "no file")
-    elif path.stat().st_size != shard.bytes:
-        yield Problem(shard.path, f"{shard.bytes} bytes", f"{path.stat().st_size} bytes")
+    try:
+        found = f"{path.stat().st_size} bytes" if path.is_file() else "no file"
+    except OSError as error:
+        found = error.strerror or repr(error)
+    if found != f"{shard.bytes} bytes":
+        yield Problem(shard.path, f"{shard.bytes} bytes", found)
 
 
 def _check_parquet(folder: Path, shard: Shard) -> _ReadShard:

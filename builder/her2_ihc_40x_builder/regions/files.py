@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import RegionError
-from ..places import SPECIAL, is_special
+from ..places import SPECIAL, is_special, walk
 from .names import shown
 
 FileKind = Literal["png", "xml", "json"]
@@ -51,7 +50,7 @@ def region_files(path: Path) -> Iterator[Path]:
     """Return the file itself, or every entry under a folder that is no folder, hidden ones left out, in path order.
 
     Raises:
-        RegionError: nothing is there, or more files than a folder of regions has.
+        RegionError: nothing is there, a folder that cannot be looked into, or more files than a folder of regions has.
     """
     if path.is_file():
         yield path
@@ -60,12 +59,17 @@ def region_files(path: Path) -> Iterator[Path]:
         there = SPECIAL if is_special(path) else "nothing"
         raise RegionError(shown(path), "a file or a folder of regions", there, "Check the path given as --regions.")
     found: list[Path] = []
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in walk(path, _refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
         if len(found) > MAX_FILES:
             raise RegionError(shown(path), f"at most {MAX_FILES} files", "more", "Give the folder of regions alone.")
     yield from sorted(file for file in found if file.suffix.lower() not in NEIGHBOURS)
+
+
+def _refuse(folder: Path, why: str) -> None:
+    remedy = "Check its permissions, or move it out of the folder of regions."
+    raise RegionError(shown(folder), "a folder that can be looked into", why, remedy)
 
 
 def kind_of(path: Path) -> FileKind | None:

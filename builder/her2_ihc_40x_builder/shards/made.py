@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from her2_ihc_40x import ReleaseError
 
+from ..places import walk
 from .manifest import FILE_NAME, read_manifest
 
 #: Whether a file, by its path from a folder's root with "/", is one that this tool made there.
@@ -34,17 +35,21 @@ _PICTURE = re.compile(r'<img src="([0-9]+\.png)"')
 PAGE = "index.html"
 
 
-def entries(folder: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[str]:
+def _raise(place: Path, why: str) -> None:
+    raise PermissionError(errno.EACCES, why, str(place))
+
+
+def entries(folder: Path, closed: Callable[[Path, str], None] = _raise) -> Iterator[str]:
     """Every file below a folder, and every link, which is not followed, as paths from it with "/".
 
     Args:
         folder: its root.
-        on_error: is told of a folder that cannot be listed; None passes over it.
+        closed: is told of a folder whose entries cannot be had, and why; else that is an OSError.
     """
-    for place, folders, names in os.walk(folder, onerror=on_error):
-        links = [name for name in folders if (Path(place) / name).is_symlink()]
+    for place, folders, names in walk(folder, closed):
+        links = [name for name in folders if (place / name).is_symlink()]
         for name in sorted([*names, *links]):
-            yield (Path(place) / name).relative_to(folder).as_posix()
+            yield (place / name).relative_to(folder).as_posix()
 
 
 def strangers(folder: Path, made: Made) -> list[str]:
@@ -54,7 +59,7 @@ def strangers(folder: Path, made: Made) -> list[str]:
         OSError: a folder in it cannot be listed.
     """
     shared, others = set(), []
-    for path in entries(folder, _raise):
+    for path in entries(folder):
         if made(path):
             shared.add(_top(path))
         elif not _LITTER.fullmatch(path):
@@ -64,10 +69,6 @@ def strangers(folder: Path, made: Made) -> list[str]:
 
 def _top(path: str) -> str:
     return path.partition("/")[0]
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def made_data_set(folder: Path) -> Made | None:

@@ -220,8 +220,12 @@ def _check_no_strangers(folder: Path, made: Made) -> None:
 
 def _flush(tree: Path) -> None:
     """Force every folder's entries to the disk; files are flushed by who wrote them."""
-    for folder, _, _ in os.walk(tree):
+    for folder, _, _ in os.walk(tree, onerror=_fail):
         sync_folder(Path(folder))
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _replace(tree: Path, target: Path, aside: Path) -> None:

@@ -12,7 +12,7 @@ import openslide
 
 from ..errors import SlideError
 from ..parallel import Processes, run_tasks
-from ..places import shown, why_not_a_file
+from ..places import shown, walk, why_not_a_file
 from .beside import files_beside
 from .series import SERIES_SUFFIX, find_series
 from .slide import killed_by
@@ -70,14 +70,14 @@ def find_slides(root: Path, workers: Processes | None = None) -> SlideListing:
         workers: that look into files; None looks here.
 
     Raises:
-        SlideError: no such folder.
+        SlideError: no such folder, or one that cannot be looked into; one below it is refused.
     """
     if not root.is_dir():
         raise SlideError(str(root), "a folder of slides", "no folder", "Check the path.")
     refused: list[SlideError] = []
     found: list[SlideFile] = []
     of_series: list[Path] = []
-    candidates = [(path, _problem(root, path)) for path in _candidates(root)]
+    candidates = [(path, _problem(root, path)) for path in _candidates(root, refused)]
     fit = [path for path, problem in candidates if problem is None]
     unknown = run_tasks(_unknown, fit, workers=workers, label="Slides' formats", unit="file", killed=killed_by)
     problems = {**dict(candidates), **dict(zip(fit, unknown, strict=True))}
@@ -109,16 +109,26 @@ def is_file_name(name: str) -> bool:
     return "/" in name or _is_slide_name(name)
 
 
-def _candidates(root: Path) -> list[Path]:
+def _candidates(root: Path, refused: list[SlideError]) -> list[Path]:
     """What a person may take for a slide, also where it is none: it is then refused by name, not passed over.
 
     These are entries with a slide's suffix (folders only where no slide is in them), and links to folders outside.
+    Folders that cannot be looked into are added to `refused`.
     """
+
+    def refuse(folder: Path, why: str) -> None:
+        # The slash tells it from a slide's id.
+        problem = SlideError(
+            f"{shown(folder)}/", "a folder that can be looked into", why, "Check its permissions, or move it elsewhere."
+        )
+        if folder == root:
+            raise problem
+        refused.append(problem)
+
     found: list[Path] = []
     named: list[Path] = []
-    for folder, folders, files in os.walk(root):
+    for here, folders, files in walk(root, refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        here = Path(folder)
         links = [here / name for name in folders if (here / name).is_symlink()]
         found += [link for link in links if why_not_a_file(link, root) != "a folder"]
         named += [here / name for name in folders if _is_slide_name(name)]
