@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from editions import Slides, Spot, contents, plan_slides, write_edition
 from her2_ihc_40x import ReleaseError, SourceError
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.hub.diff import Difference, compare, open_edition
+from her2_ihc_40x_builder.hub.diff import Difference, compare, open_edition, reading
+from her2_ihc_40x_builder.hub.remote import HubError
 from her2_ihc_40x_builder.shards.files import Sides
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 from hub_client import HubClient
@@ -109,6 +112,53 @@ def test_what_is_no_data_set(before: Path, tmp_path: Path) -> None:
     (other / changed.path).write_bytes(b"PAR1")
     with pytest.raises(ReleaseError, match="a shard"):
         compare(open_edition(str(before)), open_edition(str(other)))
+
+
+def test_an_id_of_two_patches(before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = write_edition(tmp_path / "after", change("slide-0", 1, patch_id="slide-0_0", label="3+"))
+    found = compare(open_edition(str(before)), open_edition(str(after)))
+    assert found.doubled == (("slide-0_0", 1, 2),)
+    assert [patch.patch_id for patch in found.removed] == ["slide-0_1"]
+    assert found.added + found.relabelled + found.redrawn == ()
+    assert main(["diff", str(before), str(after)]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "ids of more than one patch, not compared (see `her2-ihc-40x audit`): 1\n  slide-0_0: 1 in A, 2 in B\n"
+        in printed
+    )
+    assert compare(open_edition(str(after)), open_edition(str(before))).doubled == (("slide-0_0", 2, 1),)
+
+
+def test_a_damaged_page_of_a_folder_is_no_trouble_of_the_hub(before: Path, tmp_path: Path) -> None:
+    after = write_edition(tmp_path / "after", change("slide-0", 1, label="2+"))
+    changed = next(s for s in read_manifest(after).shards if s not in read_manifest(before).shards)
+    group = pq.read_metadata(after / changed.path).row_group(0)
+    columns = (group.column(number) for number in range(group.num_columns))
+    page = next(column.data_page_offset for column in columns if column.path_in_schema == "sha256")
+    with (after / changed.path).open("r+b") as file:
+        file.seek(page)
+        file.write(b"\xff" * 12)
+    with pytest.raises(ReleaseError, match=r"expected a shard of ours, found .* See `her2-ihc-40x verify`"):
+        compare(open_edition(str(before)), open_edition(str(after)))
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError("Couldn't deserialize thrift"), ReleaseError),
+        (OSError(errno.EIO, "Input/output error"), HubError),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), HubError),
+        (FileNotFoundError(errno.ENOENT, "gone"), ReleaseError),
+        (HubError("a", "b", "c", "d"), HubError),
+    ],
+)
+def test_whose_trouble_it_is(before: Path, error: OSError, raised: type[Exception]) -> None:
+    edition = open_edition(str(before))
+    shard = edition.manifest.shards[0]
+    with pytest.raises(raised), reading(replace(edition, on_hub=True), shard):
+        raise error
+    with pytest.raises(HubError if isinstance(error, HubError) else ReleaseError), reading(edition, shard):
+        raise error
 
 
 def test_no_images_come_over_the_network(hub: HubDouble, tmp_path: Path) -> None:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from her2_ihc_40x import CLASSES, Her2Error, ReleaseError
+from her2_ihc_40x import CLASSES
 
-from ..hub import remote
-from ..hub.diff import Edition
+from ..hub.diff import Edition, reading
 from ..hub.verify import sides_of
 from ..parallel import run_tasks
 from ..patches.pixels import Rgb
@@ -124,7 +121,7 @@ def read_slide_ids(edition: Edition) -> set[str]:
     """The slides of a data set, from their column alone; errors as of `read_prints`."""
     found: set[str | None] = set()
     for shard in sorted(edition.manifest.shards):
-        with _reading(edition, shard):
+        with reading(edition, shard):
             for _, rows in _read_groups(edition, shard, ["slide_id"]):
                 found |= {_text(row["slide_id"]) for row in rows}
     return {slide for slide in found if slide}
@@ -133,14 +130,14 @@ def read_slide_ids(edition: Edition) -> set[str]:
 def read_image(edition: Edition, place: Place) -> Rgb | None:
     """The pixels of one patch that was read before; None if they cannot be decoded."""
     shard = next(shard for shard in edition.manifest.shards if shard.path == place.shard)
-    with _reading(edition, shard):
+    with reading(edition, shard):
         _, rows = next(_read_groups(edition, shard, ["image"], only=place.group))
         return look_at(_bytes(next(itertools.islice(rows, place.row, None))))[1]
 
 
 def _read_shard(task: tuple[Edition, TextureFile, Shard]) -> list[Print]:
     edition, textures, shard = task
-    with _reading(edition, shard):
+    with reading(edition, shard):
         return [
             take_print(Place(shard.path, group, at), row, textures)
             for group, rows in _read_groups(edition, shard, _COLUMNS)
@@ -158,21 +155,6 @@ def _read_groups(
             table = file.read_row_group(group, columns=columns, use_threads=False)
             # A row at a time: a list of all would hold every image twice.
             yield group, (table.slice(at, 1).to_pylist()[0] for at in range(table.num_rows))
-
-
-@contextmanager
-def _reading(edition: Edition, shard: Shard) -> Iterator[None]:
-    """Tell a damaged or hostile shard from a Hub that does not answer."""
-    subject = f"{shard.path} of {edition.name}"
-    with remote.talking(subject):
-        try:
-            yield
-        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
-            of_the_hub = isinstance(error, OSError) and not isinstance(error, (FileNotFoundError, pa.ArrowException))
-            if isinstance(error, Her2Error) or (of_the_hub and type(error) is not OSError):
-                raise
-            found = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise ReleaseError(subject, "a shard of ours", found, "See `her2-ihc-40x verify`.") from error
 
 
 # --- One patch ----------------------------------------------------------------------------------------------------

@@ -54,6 +54,9 @@ def _sections(difference: Difference) -> Iterator[tuple[str, Sequence[str]]]:
     counts = Counter(name for names in columns.values() for name in names)
     told = f" ({', '.join(f'{name}: {count}' for name, count in sorted(counts.items()))})" if counts else ""
     yield f"patches with other columns{told}", [f"{name}: {', '.join(names)}" for name, names in columns.items()]
+    if difference.doubled:
+        lines = [f"{name}: {before} in A, {after} in B" for name, before, after in difference.doubled]
+        yield "ids of more than one patch, not compared (see `her2-ihc-40x audit`)", lines
 
 
 def _by_class(patches: Sequence[Patch]) -> str:

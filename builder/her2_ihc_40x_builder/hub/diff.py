@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from her2_ihc_40x import ReleaseError, SourceError
+from her2_ihc_40x import Her2Error, ReleaseError, SourceError
 
 from ..card.contents import class_of
 from ..parallel import run_tasks
@@ -27,11 +29,12 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Edition:
-    """A data set somewhere: its manifest, and how a shard is opened."""
+    """A data set somewhere: its manifest, how a shard is opened, and whether that asks the Hub."""
 
     name: str
     manifest: Manifest
     open: Callable[[Shard], IO[bytes] | Any]
+    on_hub: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Difference:
         moved: patches on another side of a split.
         redrawn: patches whose image has other bytes.
         redescribed: patches with another value in any other column.
+        doubled: an id that is there more than once, and in how many patches of either: they are not compared.
     """
 
     units: UnitChanges
@@ -65,6 +69,7 @@ class Difference:
     moved: tuple[tuple[Patch, Patch], ...]
     redrawn: tuple[tuple[Patch, Patch], ...]
     redescribed: tuple[tuple[Patch, Patch], ...]
+    doubled: tuple[tuple[str, int, int], ...] = ()
 
 
 def open_edition(name: str) -> Edition:
@@ -95,7 +100,7 @@ def open_edition(name: str) -> Edition:
         if snapshot.manifest is None:
             raise SourceError(name, f"a {FILE_NAME} of ours", "none", "Check the id and the revision.")
         manifest = snapshot.manifest
-        edition = Edition(name, manifest, lambda shard: open_remote(repo, snapshot.commit, shard.path))
+        edition = Edition(name, manifest, lambda shard: open_remote(repo, snapshot.commit, shard.path), on_hub=True)
     for problem in check_entries(manifest):
         raise ReleaseError(name, problem.expected, problem.found, "Make the data set again.")
     return edition
@@ -115,7 +120,10 @@ def compare(before: Edition, after: Edition) -> Difference:
         HubError: no answer.
     """
     same = set(before.manifest.shards) & set(after.manifest.shards)
-    old, new = (read_patches(edition, set(edition.manifest.shards) - same) for edition in (before, after))
+    olds, news = (read_patches(edition, set(edition.manifest.shards) - same) for edition in (before, after))
+    counts = [(name, len(olds.get(name, ())), len(news.get(name, ()))) for name in sorted(olds.keys() | news.keys())]
+    once = {name for name, *there in counts if max(there) == 1}
+    old, new = ({name: patches[0] for name, patches in side.items() if name in once} for side in (olds, news))
     both = [(old[name], new[name]) for name in sorted(old.keys() & new.keys())]
     return Difference(
         units=compare_units(before.manifest, after.manifest),
@@ -125,6 +133,7 @@ def compare(before: Edition, after: Edition) -> Difference:
         moved=tuple(pair for pair in both if pair[0].sides != pair[1].sides),
         redrawn=tuple(pair for pair in both if pair[0].sha256 != pair[1].sha256),
         redescribed=tuple(pair for pair in both if other_columns(*pair)),
+        doubled=tuple(count for count in counts if count[0] not in once),
     )
 
 
@@ -134,29 +143,53 @@ def other_columns(before: Patch, after: Patch) -> list[str]:
     return [name for name, old, new in pairs if old != new]
 
 
-def read_patches(edition: Edition, shards: Iterable[Shard]) -> dict[str, Patch]:
-    """patch_id -> patch, from some shards."""
+def read_patches(edition: Edition, shards: Iterable[Shard]) -> dict[str, list[Patch]]:
+    """patch_id -> patches, from some shards; more than one only if the data set is damaged."""
     tasks = [(edition, shard) for shard in sorted(shards)]
     read = run_tasks(_read_shard, tasks, workers=_THREADS, label="Comparing", unit="file", threads=True)
-    return {patch.patch_id: patch for patches in read for patch in patches}
+    found: dict[str, list[Patch]] = defaultdict(list)
+    for patch in (patch for patches in read for patch in patches):
+        found[patch.patch_id].append(patch)
+    return found
+
+
+@contextmanager
+def reading(edition: Edition, shard: Shard) -> Iterator[None]:
+    """Tell a damaged or hostile shard from a Hub that does not answer.
+
+    Raises:
+        ReleaseError: it cannot be read, or is none of ours.
+        HubError: no answer.
+    """
+    subject = f"{shard.path} of {edition.name}"
+    with remote.talking(subject) if edition.on_hub else nullcontext():
+        try:
+            yield
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+            if isinstance(error, Her2Error) or (edition.on_hub and _of_the_network(error)):
+                raise
+            found = (str(error).splitlines() or [type(error).__name__])[0][:300]
+            raise ReleaseError(subject, "a shard of ours", found, "See `her2-ihc-40x verify`.") from error
+
+
+def _of_the_network(error: Exception) -> bool:
+    """Whether it is no plain OSError without a number, as pyarrow calls bytes that it cannot read."""
+    if not isinstance(error, OSError) or isinstance(error, (FileNotFoundError, pa.ArrowException)):
+        return False
+    return type(error) is not OSError or error.errno is not None
 
 
 def _read_shard(task: tuple[Edition, Shard]) -> list[Patch]:
     edition, shard = task
-    subject = f"{shard.path} of {edition.name}"
-    with remote.talking(subject):
-        try:
-            with edition.open(shard) as file, open_shard(file, shard.bytes) as parquet:
-                columns = parquet.read(columns=[*_OWN, *_OTHERS]).to_pydict()
-            rows = zip(*(columns[name] for name in (*_OWN, *_OTHERS)), strict=True)
-            sides = sides_of(shard.path)
-            return [
-                Patch(_text(name), class_of(label), sides, _text(sha256), tuple(others))
-                for name, label, sha256, *others in rows
-            ]
-        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
-            found = next(iter(str(error).splitlines()), type(error).__name__)[:300]
-            raise ReleaseError(subject, "a shard", found, "See `her2-ihc-40x verify`.") from error
+    with reading(edition, shard):
+        with edition.open(shard) as file, open_shard(file, shard.bytes) as parquet:
+            columns = parquet.read(columns=[*_OWN, *_OTHERS]).to_pydict()
+        rows = zip(*(columns[name] for name in (*_OWN, *_OTHERS)), strict=True)
+        sides = sides_of(shard.path)
+        return [
+            Patch(_text(name), class_of(label), sides, _text(sha256), tuple(others))
+            for name, label, sha256, *others in rows
+        ]
 
 
 def _text(value: str | None) -> str:
