@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from her2_ihc_40x import FEATURES
 from her2_ihc_40x_builder.shards import files
-from her2_ihc_40x_builder.shards.files import SCHEMA, Sides, UnitWriter, digest, file_stem
+from her2_ihc_40x_builder.shards.files import SCHEMA, Sides, UnitWriter, digest, file_stem, open_shard
 
 TRAIN = Sides("train", "train")
 
@@ -117,6 +117,32 @@ def test_a_failed_unit_leaves_no_entry(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="stop"):
         fail()
+
+
+@pytest.mark.parametrize(
+    ("times", "large", "found"),
+    [
+        (400, 2_000, "a row group of 8 rows"),  # more than the file together
+        (2, 50_000, "in another's place"),  # no more than the file, whose other rows are large
+    ],
+)
+def test_a_row_group_that_is_listed_again_is_refused(tmp_path: Path, times: int, large: int, found: str) -> None:
+    first = [row(n) for n in range(8)]
+    (alone,) = write(tmp_path / "alone", first)
+    (shard,) = write(tmp_path / "all", [*first, *(row(n, large) for n in range(8, 16))])
+    path = tmp_path / "all" / shard.path
+    with open_shard(path, shard.bytes) as file:
+        assert file.metadata.num_rows == 16
+    one, listed = (pq.read_metadata(tmp_path / "alone" / alone.path) for _ in range(2))
+    for _ in range(times - 1):
+        listed.append_row_groups(one)
+    listed.write_metadata_file(str(tmp_path / "footer"))
+    data, footer = path.read_bytes(), (tmp_path / "footer").read_bytes()[4:]
+    path.write_bytes(data[: -8 - int.from_bytes(data[-8:-4], "little")] + footer)
+    assert pq.read_metadata(path).num_rows == 8 * times
+    for told in (path.stat().st_size, 1 << 60):
+        with pytest.raises(ValueError, match=found):
+            open_shard(path, told)
 
 
 def test_the_digest_follows_content_and_names_not_order(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
 
     Args:
         source: the file.
-        size: its bytes.
+        size: its bytes, as they are told.
 
     Raises:
         ValueError, OSError, pa.ArrowException: it is no shard of ours.
@@ -82,6 +82,7 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
         raise ValueError("no file")
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as stored:
         footer = read_footer(stored)
+        size = min(size, stored.seek(0, os.SEEK_END))
     if column_codecs(footer) - {UNCOMPRESSED}:
         raise ValueError("a compressed column")
     alone = pa.BufferReader(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1")  # it is read once
@@ -93,17 +94,31 @@ def open_shard(source: Path | IO[bytes], size: int) -> pq.ParquetFile:
     try:
         if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("other columns or types than every shard has")
-        for number in range(file.num_row_groups):
-            group = file.metadata.row_group(number)
-            if not 0 < group.num_rows <= ROW_GROUP_ROWS or not 0 <= group.total_byte_size <= size:
-                raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
-            for column in range(group.num_columns):
-                if group.column(column).has_dictionary_page:
-                    raise ValueError("a column in a dictionary")
+        _check_groups(file.metadata, size)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def _check_groups(metadata: pq.FileMetaData, size: int) -> None:
+    """Refuse row groups that together stand for more than the file's bytes, as one that is listed again and again."""
+    chunks: list[tuple[int, int]] = []
+    left = size
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        left -= group.total_byte_size
+        if not 0 < group.num_rows <= ROW_GROUP_ROWS or group.total_byte_size < 0 or left < 0:
+            raise ValueError(f"a row group of {group.num_rows} rows and {group.total_byte_size} bytes")
+        for column in map(group.column, range(group.num_columns)):
+            if column.has_dictionary_page:
+                raise ValueError("a column in a dictionary")
+            chunks.append((column.data_page_offset, column.total_compressed_size))
+    end = 0
+    for start, length in sorted(chunks):
+        if length <= 0 or start < end or start + length > size:
+            raise ValueError(f"{length} bytes of a column at {start}, outside of the file or in another's place")
+        end = start + length
 
 
 def file_stem(unit: str) -> str:
