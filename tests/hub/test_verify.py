@@ -90,6 +90,20 @@ def test_a_kind_that_there_is_not(good: Path, tmp_path: Path) -> None:
         assert "not of the data set" not in str(problem)
 
 
+def test_a_part_takes_a_few_looks_at_each_shard(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = len(read_manifest(good).shards)
+    hashed: list[str] = []
+
+    def counted(shard: Shard) -> int:
+        hashed.append(shard.path)
+        return hash(shard.path)
+
+    monkeypatch.setattr(Shard, "__hash__", counted)
+    found = verify_folder(good, subset=Subset(1, 2), workers=1)
+    assert (found.problems, found.checked) == ((), (shards + 1) // 2)
+    assert max(map(hashed.count, hashed)) <= 2
+
+
 VERIFY = """
 import sys
 from pathlib import Path

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from her2_ihc_40x_builder.shards.files import Shard, file_stem
-from her2_ihc_40x_builder.shards.journal import Finished, adopt, noted, record
+from her2_ihc_40x_builder.shards.journal import Finished, adopt, noted, published, record
+from her2_ihc_40x_builder.shards.manifest import Manifest
 
 
 def finished(root: Path, unit: str = "S/1", data: bytes = b"rows", path: str | None = None) -> Finished:
@@ -26,6 +28,26 @@ def test_a_note_is_read_back(tmp_path: Path) -> None:
     record(tmp_path / "units", done)
     assert list(noted(tmp_path / "units", tmp_path / "tree")) == [done]
     assert [path.suffix for path in (tmp_path / "units").iterdir()] == [".json"]
+
+
+def test_the_units_of_a_data_set_take_one_look_at_its_shards(tmp_path: Path) -> None:
+    class Counted(list[Shard]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[Shard]:
+            self.looks += 1
+            return super().__iter__()
+
+    shards = Counted(finished(tmp_path, f"S{n % 3}", path=f"{n}").shards[0] for n in range(9))
+    manifest = Manifest(shards, {}, {}, {"kind": "slides"}, {f"S{n}": {"n": n} for n in (2, 0, 1, 3)})
+    found = list(published(manifest, tmp_path))
+    assert [(one.unit, [shard.path for shard in one.shards], one.entry["n"]) for one in found] == [
+        ("S2", ["2", "5", "8"], 2),
+        ("S0", ["0", "3", "6"], 0),
+        ("S1", ["1", "4", "7"], 1),
+        ("S3", [], 3),
+    ]
+    assert shards.looks == 1
 
 
 @pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"unit": "a", "shards": [{}], "entry": {}}', b"\xff"])

@@ -118,7 +118,8 @@ def verify_folder(folder: Path, *, subset: Subset | None = None, workers: int | 
         threads=True,
     )
     problems += [problem for result in read for problem in result.problems]
-    problems += [problem for shard in shards if shard not in set(chosen) for problem in _check_size(folder, shard)]
+    others = sorted(set(shards) - set(chosen))
+    problems += [problem for shard in others for problem in _check_size(folder, shard)]
     if subset is None and all(not result.problems for result in read):
         problems += _check_counts(manifest, [result.labels for result in read])
     problems += _check_card(folder, manifest)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,8 +61,11 @@ def noted(journal: Path, tree: Path) -> Iterator[Finished]:
 
 def published(manifest: Manifest, root: Path) -> Iterator[Finished]:
     """Units of a data set that is there already."""
+    of_unit: dict[str, list[Shard]] = defaultdict(list)
+    for shard in manifest.shards:
+        of_unit[shard.unit].append(shard)
     for unit, entry in manifest.units.items():
-        yield Finished(unit, root, tuple(shard for shard in manifest.shards if shard.unit == unit), entry)
+        yield Finished(unit, root, tuple(of_unit.get(unit, ())), entry)
 
 
 def adopt(candidates: Iterable[Finished], inputs: Mapping[str, str], tree: Path) -> dict[str, Finished]:
