@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,6 +175,25 @@ def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: 
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("told", ["\x1b]0;owned\x07", "a\x9b2Jb", "\u202egnp.exe", "over\rwritten", "\x7f\u2066"])
+def test_a_name_cannot_steer_the_terminal(built: Path, tmp_path: Path, told: str) -> None:
+    folder = shutil.copytree(built, tmp_path / "her2-ihc-40x")
+    (folder / told).write_text("")
+    done = subprocess.run([*CLI, "verify", str(folder)], capture_output=True, encoding="utf-8", check=False)
+    escaped = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in told)
+    assert done.stdout.splitlines()[0].startswith(f"{escaped}: expected only files that the manifest lists")
+    done = subprocess.run([*CLI, "verify", told], capture_output=True, encoding="utf-8", check=False, cwd=tmp_path)
+    assert (
+        done.stderr
+        == f"her2-ihc-40x: {escaped}: expected the folder of a data set, found no such folder. Check the path.\n"
+    )
+    done = subprocess.run(
+        [*CLI, "audit", told, "--json"], capture_output=True, encoding="utf-8", check=False, cwd=tmp_path
+    )
+    assert all(char.isprintable() or char == "\n" for char in done.stdout)
+    assert json.loads(done.stdout)["error"]["subject"] == told
 
 
 def test_a_disk_that_is_full_elsewhere_is_not_taken_for_standard_output() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
+from .streams import guard_streams
+
 #: The commands that have workers.
 _WITH_WORKERS = ("build", "plan")
 #: Seconds after which an interruption that could not be raised comes again.
@@ -21,6 +23,7 @@ _AGAIN = 0.05
 def main() -> int:
     """Run the command that the process was started with; returns its exit code: that of `cli.main`, 130 interrupted."""
     _open_streams()
+    guard_streams()
     sys.unraisablehook = _come_again
     codes: list[int] = []
     atexit.register(_end_with, codes)  # before multiprocessing registers its own: the first comes last

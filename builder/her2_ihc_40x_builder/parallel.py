@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from .errors import OutputError
 from .forking import worker_context
+from .streams import guard_streams
 
 #: What starting a process may raise: no more of them allowed, no memory, or the server of forks is gone.
 _NO_START = (OSError, EOFError)
@@ -177,6 +178,7 @@ def _cut_short(label: str, error: BaseException) -> OutputError:
 
 def _be_a_worker() -> None:
     """Let this process end, without a word, at Ctrl-C and when the one that started it does: it would go on writing."""
+    guard_streams()
     signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as `start_imports` left it

@@ -67,6 +67,6 @@ def walk(root: Path, closed: Callable[[Path, str], None]) -> Iterator[tuple[Path
 
 
 def shown(path: Path) -> str:
-    """Return a path as it can be printed, whatever bytes its name has: no control character reaches a terminal."""
+    """Return a path as it can be printed, whatever bytes its name has, without a control character."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
