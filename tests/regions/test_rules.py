@@ -151,6 +151,33 @@ def test_a_crossing_outline_is_repaired_and_said_so() -> None:
     assert "crossed" in str(note)
 
 
+BOX, LEFT = shapely.box(0, 0, 100, 100), shapely.box(0, 20, 50, 80)
+
+
+def holed(*holes: shapely.Polygon) -> shapely.Polygon:
+    return shapely.Polygon(BOX.exterior, [hole.exterior for hole in holes])
+
+
+@pytest.mark.parametrize(
+    ("shape", "area"),
+    [
+        (holed(LEFT), 10_000 - 3_000),  # which shares a side with it
+        (holed(BOX), 0),
+        (holed(shapely.box(80, 0, 120, 50)), 10_000 - 20 * 50),  # a part of it lies outside
+        (holed(shapely.box(0, 0, 50, 60), shapely.box(40, 0, 90, 60)), 10_000 - 90 * 60),
+        (holed(shapely.box(10, 10, 90, 90), shapely.box(40, 40, 60, 60)), 10_000 - 80 * 80),  # a hole in a hole
+        (shapely.MultiPolygon([BOX, shapely.box(50, 0, 150, 100)]), 15_000),
+        (shapely.MultiPolygon([BOX, shapely.box(20, 20, 80, 80)]), 10_000),
+        (shapely.GeometryCollection([BOX, shapely.box(50, 0, 150, 100)]), 15_000),
+        (shapely.GeometryCollection([holed(LEFT), shapely.LineString([(0, 0), (9, 9)])]), 7_000),
+        (shapely.MultiPolygon([holed(LEFT), LEFT]), 10_000),
+    ],
+)
+def test_outlines_are_joined_and_holes_taken_away_however_they_touch(shape: BaseGeometry, area: float) -> None:
+    found, _ = cleaned(shape, "here")
+    assert (found.area if found is not None else 0) == area
+
+
 @pytest.mark.parametrize(
     ("shape", "why"),
     [

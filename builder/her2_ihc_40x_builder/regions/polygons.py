@@ -58,8 +58,10 @@ def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
         if _crossings(shape) > MAX_CROSSINGS:
             found = f"more than {MAX_CROSSINGS}"
             raise RegionError(where, "an outline that crosses itself seldom", found, "Draw the region again.")
-        shape = shapely.make_valid(shape)
-        note = "the outline crossed or touched itself"
+        alone = len(shapely.get_rings(shapely.get_parts(shapely.get_parts(shape)))) == 1
+        shape = _repaired(shape)
+        rings = "its outlines crossed or touched: they are joined, and holes taken away"
+        note = "the outline crossed or touched itself" if alone else rings
     if not isinstance(shape, Polygon | MultiPolygon):
         meetings([shape], where)  # its polygons may overlap: they are joined
     area = polygonal(shape)
@@ -78,6 +80,22 @@ def polygonal(shape: BaseGeometry) -> Area | None:
         union = shapely.union_all(polygons)
         return union if isinstance(union, Polygon | MultiPolygon) else None
     return polygons[0] if polygons else None
+
+
+def _repaired(shape: BaseGeometry) -> BaseGeometry:
+    """Return what a shape means: its outlines joined, less their holes.
+
+    Only of one ring by itself may lines be counted, inside where their number is odd: a hole that shares a side with
+    its outline, or the overlap of two outlines, would turn into its opposite.
+    """
+    pieces: list[BaseGeometry] = []
+    for polygon in shapely.get_parts(shapely.get_parts(shape)):
+        rings = [polygonal(shapely.make_valid(Polygon(ring))) for ring in shapely.get_rings(polygon)]
+        outline, *holes = rings or [None]
+        taken = [hole for hole in holes if hole is not None]
+        if outline is not None:
+            pieces.append(shapely.difference(outline, shapely.union_all(taken)) if taken else outline)
+    return shapely.union_all(pieces)
 
 
 def _crossings(shape: BaseGeometry) -> int:
