@@ -28,6 +28,7 @@ from drawn_slides import (
     write_qupath,
 )
 from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x_builder.card.companions import refresh_companions
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.shards.manifest import read_manifest
@@ -41,8 +42,8 @@ def test_another_listing_order_changes_no_byte(
 ) -> None:
     walk = os.walk
 
-    def backwards(top: Any) -> Any:
-        for folder, folders, files in walk(top):
+    def backwards(top: Any, **how: Any) -> Any:
+        for folder, folders, files in walk(top, **how):
             folders.sort(reverse=True)
             yield folder, folders, files[::-1]
 
@@ -62,8 +63,8 @@ def test_workers_and_listing_order_together_change_no_byte(
     walk, iterdir = os.walk, Path.iterdir
     shuffled = random.Random(workers)
 
-    def listed(top: Any) -> Any:
-        for folder, folders, files in walk(top):
+    def listed(top: Any, **how: Any) -> Any:
+        for folder, folders, files in walk(top, **how):
             shuffled.shuffle(folders)
             yield folder, folders, shuffled.sample(files, len(files))
 
@@ -173,6 +174,17 @@ def test_a_data_set_with_anything_else_in_it_is_neither_brought_up_to_date_nor_r
         assert "found .git/, notes.txt. Move what is yours out of it" in capsys.readouterr().err
     assert contents(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_licence_that_is_not_given_again_is_told(own_cohort: Cohort, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert build(own_cohort, out).lost_licence is None
+    refresh_companions(out, "cc-by-4.0")
+    result = build(own_cohort, out)
+    assert "warning: The data set that this one replaces had the licence cc-by-4.0; give --license." in build_summary(
+        result
+    )
+    assert result.manifest.source["licence"] is None
 
 
 def test_a_slide_that_is_gone_takes_its_files_along(own_cohort: Cohort, tmp_path: Path) -> None:

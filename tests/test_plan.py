@@ -104,6 +104,20 @@ def test_a_window_of_two_regions_is_one_patch_or_none_if_they_disagree(own_cohor
     assert not torn.quarantined
 
 
+def test_tissue_under_two_labels_is_told(own_cohort: Cohort) -> None:
+    large = boxes()[0]
+    write_qupath(
+        own_cohort.regions / "A.geojson", (large, Box(large.x + 100, large.y + 100, large.width, large.height))
+    )
+    assert not any("share pixels" in warning for warning in plan(own_cohort).warnings)
+    document = json.loads((own_cohort.regions / "A.geojson").read_text())
+    document["features"][1]["properties"]["classification"] = {"name": "3+"}
+    (own_cohort.regions / "A.geojson").write_text(json.dumps(document))
+    told = [warning for warning in plan(own_cohort).warnings if "share pixels" in warning]
+    assert len(told) == 1
+    assert re.fullmatch(r"Slide A: [1-9][0-9]* windows of class 0 share pixels with some of class 3\+\.", told[0])
+
+
 def test_two_labels_that_disagree_are_named_both(cohort: Cohort, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("slide_id,label,colour\nA,2+,blue\nnobody,0,red\n")
@@ -175,6 +189,9 @@ def test_slides_of_one_content_or_id_are_in_quarantine_and_the_others_go_on(own_
     assert said.keys() == {"A", "copy", "B.svs", "B.tif"}
     assert "the same content as copy" in said["A"]
     assert "the same content as A" in said["copy"]
+    for number in range(5):
+        copy.with_name(f"copy{number}.svs").write_bytes(copy.read_bytes())
+    assert "the same content as copy and copy0 and copy1 and 3 more" in str(plan(own_cohort).quarantined["A"])
     assert str(again) in said["B.svs"]
     for slide in ("A", "B", "copy"):
         assert f"{slide}.geojson: slide {slide} is in quarantine" in "\n".join(found.warnings)

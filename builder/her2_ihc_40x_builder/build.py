@@ -44,6 +44,7 @@ class BuildResult:
         reused: slides whose files were there already.
         moved: slides that are on another side of `wsi_split` than in the data set that was replaced.
         gone: slides of the data set that was replaced that are not in this one, under any name.
+        lost_licence: that of the data set that was replaced, if this one has none.
         names: what may be told of them.
     """
 
@@ -53,6 +54,7 @@ class BuildResult:
     reused: tuple[str, ...]
     moved: tuple[str, ...]
     gone: tuple[str, ...]
+    lost_licence: str | None
     names: OpenNames
 
 
@@ -127,7 +129,8 @@ def build_dataset(
     # Under another key, or none, slides of then and now are not to be compared, and names of then not to be told.
     before = earlier if earlier and earlier.parameters.get("pseudonyms") == told["pseudonyms"] else None
     moved, gone = moved_slides(before, manifest), gone_slides(before, manifest)
-    return BuildResult(plan, manifest, hue.verdicts, reused, moved, gone, names)
+    lost_licence = earlier.source.get("licence") if earlier and not licence else None
+    return BuildResult(plan, manifest, hue.verdicts, reused, moved, gone, lost_licence, names)
 
 
 def _told(parameters: BuildParameters, names: OpenNames) -> dict[str, Any]:

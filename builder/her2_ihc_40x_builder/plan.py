@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import PurePath
 
 from .earlier import previous_sides, unsealed_sides
@@ -20,7 +21,7 @@ from .slides.heads import HeldSlides, SlideHead, read_heads
 from .slides.labels import LabelTable, read_labels
 from .slides.scale import warn_of_spread
 from .spelling import spellings
-from .windows.overlap import leaking
+from .windows.overlap import crossing, leaking
 from .windows.splits import (
     GivenSides,
     Side,
@@ -193,7 +194,18 @@ def _find_windows(head: SlideHead, regions: RegionSet, parameters: BuildParamete
                 torn.add(box)
                 claims = " and ".join(f"{one.roi_id} ({_label(one, head)})" for one in (first, region))
                 notes.append(f"Slide {head.slide_id}: no patch at x {box.x}, y {box.y}: regions {claims} share it.")
-    return _Windows(own, {box: region for box, region in windows.items() if box not in torn}, tuple(notes))
+    whole = {box: region for box, region in windows.items() if box not in torn}
+    return _Windows(own, whole, (*notes, *_two_labels(head, whole)))
+
+
+def _two_labels(head: SlideHead, windows: Mapping[Box, Region]) -> Iterator[str]:
+    """Tell of tissue that comes under two labels, in windows that are not the same."""
+    by_label: dict[str, list[Box]] = {}
+    for box, region in windows.items():
+        by_label.setdefault(_label(region, head), []).append(box)
+    for one, other in combinations(sorted(by_label), 2):
+        if count := len(crossing(by_label[one], by_label[other])[0]):
+            yield f"Slide {head.slide_id}: {count} windows of class {one} share pixels with some of class {other}."
 
 
 def _label(region: Region, head: SlideHead) -> str:

@@ -69,6 +69,8 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
         yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides"
     for slide in result.gone:
         yield f"gone: {slide} was in the data set that this one replaces, and is not in this one"
+    if result.lost_licence:
+        yield f"warning: The data set that this one replaces had the licence {result.lost_licence}; give --license."
     for warning in (*result.plan.warnings, *_untrained(result.manifest.counts)):
         yield f"warning: {warning}"
 

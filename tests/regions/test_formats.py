@@ -207,6 +207,12 @@ def test_a_deleted_annotation_is_left_out_and_a_broken_one_stops_its_slide() -> 
     assert [f.detail for f in reading.findings] == ["it was deleted", "it is no annotation"]
 
 
+@pytest.mark.parametrize("said", ["9", "-1", "yes", "1.0"])
+def test_what_may_be_negative_is_not_taken_for_a_region(tmp_path: Path, said: str) -> None:
+    with pytest.raises(RegionError, match="NegativeROA 0 or 1"):
+        of_imagescope(tmp_path, layer(region(1) + region(2, NegativeROA=said)))
+
+
 def test_imagescope_regions_types_and_negatives(tmp_path: Path) -> None:
     arrow = region(4, Type="3")
     negative = region(5, NegativeROA="1")

@@ -28,6 +28,8 @@ MAX_REGIONS = 10_000
 #: What ImageScope calls the types of a region.
 _AREAS = {"0": "freehand", "1": "rectangle", "2": "ellipse"}
 _OTHERS = {"3": "arrow", "4": "ruler", "5": "pointer"}
+#: What it says of a region that is taken away from the others.
+_NEGATIVE = {"": False, "0": False, "false": False, "1": True, "true": True}
 #: Sides of the polygon that stands for an ellipse.
 _ELLIPSE_SIDES = 96
 
@@ -127,13 +129,17 @@ class _Layers(ContentHandler):
             self._open = None
 
     def _region(self, attrs: AttributesImpl) -> _Region:
+        where = f"{self._where}, layer {self._layer[:20]}, region {attrs.get('Id', '')[:20]}"
+        negative = attrs.get("NegativeROA", "").strip().casefold()
+        if negative not in _NEGATIVE:  # whether the region is tissue to be cut or left out must not be guessed
+            raise RegionError(where, "NegativeROA 0 or 1", negative[:20], "Export the annotations again.")
         return _Region(
-            where=f"{self._where}, layer {self._layer[:20]}, region {attrs.get('Id', '')[:20]}",
+            where=where,
             layer=self._layer,
             id=attrs.get("Id", ""),
             kind=attrs.get("Type", "0"),
             text=attrs.get("Text", "").strip(),
-            negative=attrs.get("NegativeROA", "0").strip().casefold() in {"1", "true"},
+            negative=_NEGATIVE[negative],
             class_name=self._layer_name or self._description or None,
         )
 

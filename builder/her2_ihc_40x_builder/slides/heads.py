@@ -23,6 +23,8 @@ from .labels import LabelTable, SlideLabels, agree, folder_label
 from .scale import Scale, decide_scale
 from .slide import Slide, killed_by, open_slide
 
+#: Names that an error tells of slides that are the same.
+_NAMED = 3
 #: Slides that are held open at a time while crops are placed.
 HELD = 4
 
@@ -143,8 +145,9 @@ def _twins(heads: Sequence[SlideHead]) -> dict[str, Her2Error]:
     problems: dict[str, Her2Error] = {}
     for twins in named.values():
         for one in twins if len(twins) > 1 else ():
-            others = " and ".join(other for other in twins if other != one)
-            found = f"the same content as {others}"
+            others = [other for other in twins if other != one]
+            more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
+            found = f"the same content as {' and '.join([*others[:_NAMED], *more])}"
             problems[one] = SlideError(f"slide {one}", "a slide that is there once", found, "Remove one of them.")
     return problems
 
