@@ -14,7 +14,7 @@ import pytest
 
 from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.errors import OutputError
-from her2_ihc_40x_builder.parallel import run_tasks
+from her2_ihc_40x_builder.parallel import Processes, run_tasks
 
 
 def square(number: int) -> int:
@@ -141,6 +141,63 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     while any(_runs(pid) for pid in pids):
         assert time.monotonic() < deadline, "a worker goes on without its parent"
         time.sleep(0.05)
+
+
+INTERRUPTED = """
+import sys
+from her2_ihc_40x_builder import cli
+from her2_ihc_40x_builder.__main__ import main
+from her2_ihc_40x_builder.parallel import Processes, run_tasks
+from orphans import linger
+def run():
+    with Processes(2) as workers:
+        run_tasks(linger, [sys.argv[1]] * 3, workers=workers, label="", unit="", killed=print)
+if __name__ == "__main__":
+    cli.main = run
+    sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_who_alone_is_told_to_end_ends_workers_that_are_at_work(tmp_path: Path) -> None:
+    """As systemd and `docker stop` tell it: a terminal tells the workers too."""
+    (tmp_path / "main.py").write_text(INTERRUPTED)
+    (tmp_path / "orphans.py").write_text(LINGER)
+    (tmp_path / "pids").mkdir()
+    (tmp_path / "tmp").mkdir()
+    main = subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py"), str(tmp_path / "pids")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+    )
+    while len(list((tmp_path / "pids").iterdir())) < 2:
+        assert main.poll() is None
+        time.sleep(0.05)
+    main.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    printed, said = main.communicate(timeout=60)
+    assert time.monotonic() - began < 20  # of 600; a second, where nothing else runs
+    assert (printed, main.returncode) == ("", 130)
+    assert said == "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not any(_runs(int(path.name)) for path in (tmp_path / "pids").iterdir())
+
+
+def linger_but_for(number: int) -> int:
+    if number:
+        time.sleep(600)
+    raise ReleaseError("zero", "another number", "zero", "Take it out.")
+
+
+def test_an_error_ends_the_tasks_that_are_at_work_and_the_workers_serve_again() -> None:
+    with Processes(2) as workers:
+        began = time.monotonic()
+        with pytest.raises(ReleaseError, match="zero"):
+            run_tasks(linger_but_for, [1, 0, 2], workers=workers, label="", unit="")
+        assert time.monotonic() - began < 60
+        assert run_tasks(square, [1, 2, 3], workers=workers, label="", unit="") == [1, 4, 9]
 
 
 def _runs(pid: int) -> bool:

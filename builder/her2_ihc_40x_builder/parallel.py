@@ -8,10 +8,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
+from types import TracebackType
 from typing import TypeVar
 
 from tqdm.auto import tqdm
@@ -44,21 +45,36 @@ class Processes:
     def __init__(self, count: int) -> None:
         self.count = count
         self._idle: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        self._at_work: set[ProcessPoolExecutor] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
 
     def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.stop()
+        for process in self._at_work:  # of whoever was interrupted while it waited
+            process.shutdown()
         while not self._idle.empty():
             self._idle.get().shutdown()
 
+    def stop(self) -> None:
+        """End what is at work: nobody waits for it any more, and a slide may take minutes. No task begins any more."""
+        with self._lock:
+            self._stopped = True
+            at_work = list(self._at_work)
+        for process in at_work:
+            _terminate(process)
+
     def caller(self, function: Callable[[Task], Result]) -> Callable[[Task], Result]:
         """Return `function` as run in a worker process, from a thread that waits for it."""
+        self._stopped = False  # of an earlier `run_tasks`, whose threads have ended
 
         def call(task: Task) -> Result:
             process = self._process()
             try:
-                future = process.submit(function, task)
+                future = self._run(process, function, task)
             except _NO_START as error:
                 raise _no_worker(error) from error
             if isinstance(future.exception(), BrokenProcessPool):
@@ -70,6 +86,24 @@ class Processes:
 
         return call
 
+    def _run(self, process: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        """Give a process a task, and wait until it has ended.
+
+        Raises:
+            CancelledError: they are stopped.
+        """
+        with self._lock:
+            self._at_work.add(process)
+        if self._stopped:
+            raise CancelledError
+        future = process.submit(function, task)
+        if self._stopped:  # perhaps before there was a process that could be ended
+            _terminate(process)
+        future.exception()
+        with self._lock:
+            self._at_work.remove(process)
+        return future
+
     def _process(self) -> ProcessPoolExecutor:
         try:
             return self._idle.get_nowait()
@@ -80,7 +114,7 @@ class Processes:
         """Refuse to blame a task where no process can begin one."""
         process = _new_process()
         try:
-            process.submit(_begin, function).result()
+            self._run(process, _begin, function).result()
         except (*_NO_START, BrokenProcessPool) as error:
             raise _no_worker(error) from error
         self._idle.put(process)
@@ -88,6 +122,13 @@ class Processes:
 
 def _new_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_be_a_worker)
+
+
+def _terminate(executor: ProcessPoolExecutor) -> None:
+    """End an executor's process, whatever it does; Python itself has no public way to before 3.14."""
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        with suppress(OSError, ValueError):  # it has ended, or has not begun
+            process.terminate()
 
 
 def _begin(function: Callable[[Task], Result]) -> None:
@@ -129,7 +170,8 @@ def run_tasks(
             an error.
 
     Raises:
-        Whatever `function` raised first; tasks that have not begun are dropped then.
+        Whatever `function` raised first, or an interruption; tasks that have not begun are dropped then, and
+            processes that are at work are ended.
         OutputError: no worker can start; or one was killed from outside or found no memory, and there is no `killed`.
     """
     with tqdm(total=sum(map(weight, tasks)), desc=label, unit=unit, disable=None) as bar, ExitStack() as stack:
@@ -139,6 +181,10 @@ def run_tasks(
             results[position] = result
             bar.update(weight(tasks[position]))
             done(tasks[position], result)
+
+        def stop(kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+            if error is not None:
+                processes.stop()
 
         processes = workers if isinstance(workers, Processes) else stack.enter_context(Processes(workers or 1))
         if workers is None or (killed is None and min(processes.count, len(tasks)) <= 1):
@@ -150,8 +196,10 @@ def run_tasks(
             return [results[position] for position in range(len(tasks))]
         call = function if threads else processes.caller(function)
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(processes.count, len(tasks)))))
-        futures = [pool.submit(call, task) for task in tasks]
+        futures: list[Future[Result]] = []
         stack.callback(_cancel, futures)
+        stack.push(stop)  # before the pool waits for its threads, which wait for the processes
+        futures.extend(pool.submit(call, task) for task in tasks)
         victims = []
         for position in _as_done(futures):
             try:
