@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from editions import plan_slides, write_edition
+from her2_ihc_40x import MAX_MANIFEST_BYTES
 from her2_ihc_40x_builder.hub.changes import (
     CountChange,
     LocalFile,
@@ -23,8 +25,9 @@ from her2_ihc_40x_builder.hub.changes import (
     local_files,
     versions_among,
 )
+from her2_ihc_40x_builder.hub.remote import HubError, _read_manifest
 from her2_ihc_40x_builder.shards.files import Shard
-from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
+from her2_ihc_40x_builder.shards.manifest import Companion, Manifest, read_manifest
 from hub_store import File
 
 parts = st.integers(0, 10**9 - 1)
@@ -84,7 +87,7 @@ def manifest(*shards: Shard) -> Manifest:
 paths = st.sets(
     st.sampled_from(
         [f"data/wsi_train/patch_test/{name}.parquet" for name in "abcdef"]
-        + ["x.txt", "e.py", "x.py", ".huggingface.yaml", "dataset_infos.json"]
+        + ["data/x.csv", "x.txt", "e.py", "x.py", ".huggingface.yaml", "dataset_infos.json"]
     )
 )
 
@@ -102,12 +105,30 @@ def test_a_commit_makes_it_so_and_leaves_what_is_not_ours(
     after = {path: file.sha256 for path, file in there.items() if path not in changes.delete}
     after |= {file.path: file.sha256 for file in changes.send}
     assert {path: after[path] for path in local} == {file.path: file.sha256 for file in files}
-    assert set(changes.delete) <= (listed if known else set())
+    shards = {path for path in listed if known and path.endswith(".parquet")}
+    assert set(changes.delete) <= shards  # whatever else a manifest lists is not deleted
     left = set(after) - local
-    assert not left & (listed if known else set())
+    assert not left & shards
     assert left - {"x.txt", "x.py"} == set(changes.foreign)
     again = {path: RemoteFile(1, sha256, "") for path, sha256 in after.items()}
     assert not compare_files(files, again, previous, "lab/e")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".gitattributes", "notes.txt", "data/train.csv", "data/wsi_train/x.parquet", "data/wsi_train/patch_test/x.txt"],
+)
+def test_a_manifest_that_lists_other_files_has_none_of_them_deleted(path: str) -> None:
+    hostile = replace(manifest(shard(path)), companions=[Companion(path, "0" * 64, 1)])
+    assert compare_files([], {path: RemoteFile(1, "old", "")}, hostile, "lab/data").delete == ()
+
+
+def test_a_manifest_that_is_too_large_to_be_read_does_not_come() -> None:
+    there = {"manifest.json": RemoteFile(MAX_MANIFEST_BYTES + 1, None, "")}
+    with pytest.raises(
+        HubError, match=f"at most {MAX_MANIFEST_BYTES} bytes.*Put manifest.json of the last version back"
+    ):
+        _read_manifest("lab/data", "0" * 40, there)
 
 
 def test_files_are_compared_as_the_hub_declares_them(shards: Path) -> None:

@@ -14,6 +14,7 @@ from her2_ihc_40x import CLASSES, CONFIGS, SPLITS
 from ..errors import Her2Error
 from ..shards.made import COMPANION
 from ..shards.manifest import FILE_NAME, Manifest
+from .verify import SHARD
 
 #: The Hub keeps no larger file outside LFS, where a file's id is git's and not its sha256.
 MAX_REGULAR_BYTES = 10 << 20
@@ -159,7 +160,7 @@ def compare_files(
     Args:
         local: every file of the new version.
         remote: every file of the revision.
-        previous: the revision's manifest: only what it lists is ever deleted.
+        previous: the revision's manifest: only what it lists, where a shard or a companion lies, is ever deleted.
         repo: namespace/name.
     """
     paths = {file.path for file in local}
@@ -193,9 +194,9 @@ def edited_since(
 
 
 def _published_paths(manifest: Manifest) -> set[str]:
-    """What a version holds by its manifest; a name that no companion can have is not believed."""
-    companions = {companion.path for companion in manifest.companions if COMPANION.fullmatch(str(companion.path))}
-    return companions | {shard.path for shard in manifest.shards}
+    """What a version holds by its manifest; a path that no companion or no shard can have is not believed."""
+    companions = {companion.path for companion in manifest.companions if COMPANION.fullmatch(companion.path)}
+    return companions | {shard.path for shard in manifest.shards if SHARD.fullmatch(shard.path)}
 
 
 def _is_same(local: LocalFile, remote: RemoteFile) -> bool:

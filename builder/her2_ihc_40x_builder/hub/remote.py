@@ -20,13 +20,12 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, but not in __all__
 
-from her2_ihc_40x import ReleaseError
+from her2_ihc_40x import MAX_MANIFEST_BYTES, ReleaseError
 
 from ..errors import Her2Error
 from ..shards.manifest import FILE_NAME, Manifest, read_manifest
 from .changes import LocalFile, RemoteFile
 
-MAX_MANIFEST_BYTES = 64 << 20
 _KIND = "dataset"
 _AGAIN = "Run it again: what has arrived is not sent again."
 _LOG_IN = "Log in with `hf auth login`, or give HF_TOKEN, as one who may write there."
@@ -122,14 +121,14 @@ def read_snapshot(repo: str, revision: str | None = None, *, files_only: bool = 
 def _read_manifest(repo: str, commit: str, files: Mapping[str, RemoteFile]) -> Manifest | None:
     if FILE_NAME not in files:
         return None
-    if files[FILE_NAME].size > MAX_MANIFEST_BYTES:
-        found = f"{files[FILE_NAME].size} bytes"
-        raise HubError(f"{repo}@{commit}", f"a manifest of at most {MAX_MANIFEST_BYTES} bytes", found, "Look at it.")
+    subject = f"{FILE_NAME} of {repo}@{commit[:8]}"
+    remedy = f"Put {FILE_NAME} of the last version back on the Hub, then run it again."
+    if (size := files[FILE_NAME].size) > MAX_MANIFEST_BYTES:  # what would not be read does not come
+        raise HubError(subject, f"a manifest of at most {MAX_MANIFEST_BYTES} bytes", f"{size} bytes", remedy)
     try:
         return read_manifest(Path(hf_hub_download(repo, FILE_NAME, repo_type=_KIND, revision=commit)).parent)
     except ReleaseError as error:
-        remedy = f"Put {FILE_NAME} of the last version back on the Hub, then run it again."
-        raise HubError(f"{FILE_NAME} of {repo}@{commit[:8]}", error.expected, error.found, remedy) from None
+        raise HubError(subject, error.expected, error.found, remedy) from None
 
 
 def check_id(repo: str) -> None:

@@ -23,7 +23,8 @@ from ..shards.made import COMPANION, TOOLS, entries
 from ..shards.manifest import FILE_NAME, Companion, Manifest, checksum, count_labels, read_manifest
 from .difference import differences
 
-_SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
+#: Where a shard may lie.
+SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
 _CHUNK = 1 << 20
 
 
@@ -132,7 +133,7 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
     seen: set[str] = set()
     for shard in manifest.shards:
         well_typed = isinstance(shard.path, str) and isinstance(shard.bytes, int) and isinstance(shard.rows, int)
-        if not well_typed or not _SHARD.fullmatch(shard.path):
+        if not well_typed or not SHARD.fullmatch(shard.path):
             yield Problem(FILE_NAME, "paths of shards, with bytes and rows", repr(shard.path)[:200])
         elif shard.path.casefold() in seen:
             yield Problem(FILE_NAME, "each file once", shard.path)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,18 +82,11 @@ class Progress:
         name: the file that bytes are arriving of.
         done: bytes there.
         total: bytes asked for.
-        rate: bytes a second since the start of this fetch.
     """
 
     name: str
     done: int
     total: int
-    rate: float
-
-    @property
-    def eta(self) -> float | None:
-        """Seconds to go; None while nothing has arrived."""
-        return (self.total - self.done) / self.rate if self.rate > 0 else None
 
 
 @dataclass(frozen=True)
@@ -208,9 +200,8 @@ class _Meter:
 
     def __init__(self, progress: Callable[[Progress], None] | None, done: int, total: int) -> None:
         self._progress = progress
-        self._before = self._done = done
+        self._done = done
         self._total = total
-        self._start = time.monotonic()
 
     def of(self, name: str, size: int) -> Callable[[int], None]:
         """What to tell the size of the file of that name, which is `size` now."""
@@ -218,12 +209,10 @@ class _Meter:
 
         def report(size: int) -> None:
             nonlocal last
-            self._done += size - last
+            self._done += size - last  # a part that was thrown away takes bytes back
             last = size
             if self._progress is not None:
-                # A part that was thrown away takes bytes back.
-                rate = max(0, self._done - self._before) / max(time.monotonic() - self._start, 1e-3)
-                self._progress(Progress(name, self._done, self._total, rate))
+                self._progress(Progress(name, self._done, self._total))
 
         return report
 
