@@ -1000,10 +1000,11 @@ def _read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-#: The files that a config reads, as the globs in the card find them.
+#: The files that a config reads for a split, as the card's globs; {} is the split.
+GLOBS = {"wsi_split": "data/wsi_{}/*/*.parquet", "patch_split": "data/*/patch_{}/*.parquet"}
 _FILES_OF = {
-    "wsi_split": re.compile(r"data/wsi_(train|test)/[^/]+/[^/]+\.parquet"),
-    "patch_split": re.compile(r"data/[^/]+/patch_(train|test)/[^/]+\.parquet"),
+    config: re.compile(re.escape(glob).replace(r"\*", "[^/]+").replace(r"\{\}", f"({'|'.join(SPLITS)})"))
+    for config, glob in GLOBS.items()
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from her2_ihc_40x import __version__
 
 from .errors import ImageError, OptionError
+from .hashing import sha256_of
 from .patches.encode import Encoding
 from .patches.hue import THRESHOLD, HueFilter
 from .patches.intensity import IntensityName
@@ -104,7 +105,7 @@ class BuildParameters:
             "hue_filter": self.hue_filter,
             "hue_threshold": self.hue_threshold,
             "intensity": self.intensity,
-            "stain_reference": None if self.stain_reference is None else _sha256(self.stain_reference),
+            "stain_reference": None if self.stain_reference is None else _hash_of_reference(self.stain_reference),
             "white": None if self.white is None else list(self.white.levels),
             "mpp": self.mpp,
             "resample": self.resample,
@@ -117,11 +118,11 @@ class BuildParameters:
         }
 
 
-def _sha256(path: Path) -> str:
+def _hash_of_reference(path: Path) -> str:
     if is_special(path):
         raise ImageError(str(path), "a stain reference", SPECIAL, SPECIAL_REMEDY)
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise ImageError(str(path), "a stain reference", error.strerror or repr(error), "Check the path.") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 import datasets
 import yaml
 
-from her2_ihc_40x import CITATION, CONFIGS, DOI, ERRATA, FEATURES, REGIONS, SLIDES, SPLITS
+from her2_ihc_40x import CITATION, CONFIGS, DOI, ERRATA, FEATURES, GLOBS, REGIONS, SLIDES, SPLITS
 
 from ..shards.manifest import KINDS, Manifest
 from . import tables
@@ -36,7 +36,7 @@ def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak |
         "metadata": yaml.safe_dump(card_metadata(manifest), sort_keys=False, allow_unicode=True).rstrip(),
         "config": configs[0],
         "split": _splits(manifest, configs[0])[0],
-        "glob": _glob(configs[0], _splits(manifest, configs[0])[0]),
+        "glob": GLOBS[configs[0]].format(_splits(manifest, configs[0])[0]),
         "part": " **This is not the whole release: see the counts.**" if tables.is_part(manifest) else "",
         "configs": tables.configs_table(configs),
         "counts": tables.counts_table(manifest),
@@ -71,7 +71,9 @@ def card_metadata(manifest: Manifest) -> dict[str, Any]:
             "config_name": config,
             **({"default": True} if config == present[0] else {}),
             "description": f"{CONFIGS[config]} sha256 of all files: {manifest.digest}",
-            "data_files": [{"split": split, "path": _glob(config, split)} for split in _splits(manifest, config)],
+            "data_files": [
+                {"split": split, "path": GLOBS[config].format(split)} for split in _splits(manifest, config)
+            ],
         }
         for config in present
     ]
@@ -103,10 +105,6 @@ def _configs(manifest: Manifest) -> list[str]:
 
 def _splits(manifest: Manifest, config: str) -> list[str]:
     return [split for split in SPLITS if split in manifest.counts[config]]
-
-
-def _glob(config: str, split: str) -> str:
-    return f"data/wsi_{split}/*/*.parquet" if config == "wsi_split" else f"data/*/patch_{split}/*.parquet"
 
 
 def _dataset_info(manifest: Manifest, config: str) -> datasets.DatasetInfo:

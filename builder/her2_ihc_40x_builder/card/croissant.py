@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from her2_ihc_40x import CITATION, CLASSES, CONFIGS, DOI, FEATURES, SPLITS
+from her2_ihc_40x import CITATION, CLASSES, CONFIGS, DOI, FEATURES, GLOBS, SPLITS
 
 from ..shards.files import Shard
 from ..shards.manifest import Manifest
@@ -136,14 +136,13 @@ def _file_object(shard: Shard) -> dict[str, Any]:
 
 
 def _file_set(config: str) -> dict[str, Any]:
-    folders = "data/wsi_{}/*/*.parquet" if config == "wsi_split" else "data/*/patch_{}/*.parquet"
     return {
         "@type": "cr:FileSet",
         "@id": f"{config}-files",
         "name": f"{config}-files",
         "description": f"The files of {config}.",
         "encodingFormat": _PARQUET,
-        "includes": [folders.format(split) for split in SPLITS],
+        "includes": [GLOBS[config].format(split) for split in SPLITS],
     }
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
 
+from ..hashing import sha256_of
 from ..parallel import run_tasks
 from ..shards.files import SCHEMA, Shard
 from .changes import LocalFile
@@ -78,12 +79,10 @@ def hash_files(repo: str, commit: str, files: Sequence[LocalFile]) -> None:
 def _hash_file(task: tuple[str, str, LocalFile]) -> None:
     repo, commit, file = task
     subject = f"{file.path} of {repo}@{commit[:8]}"
-    digest = hashlib.sha256()
     with talking(subject), open_remote(repo, commit, file.path, block=_CHUNK) as stored:
-        while data := stored.read(_CHUNK):
-            digest.update(data)
-    if digest.hexdigest() != file.sha256:
-        raise _rotten(subject, f"sha256 {file.sha256}", digest.hexdigest())
+        found = sha256_of(stored, _CHUNK)
+    if found != file.sha256:
+        raise _rotten(subject, f"sha256 {file.sha256}", found)
 
 
 def _rotten(subject: str, expected: str, found: str) -> HubError:

@@ -17,6 +17,7 @@ from her2_ihc_40x import CLASSES, ReleaseError
 
 from ..card import card
 from ..card.metadata import read_metadata
+from ..hashing import sha256_of
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.made import COMPANION, TOOLS, entries
@@ -25,7 +26,6 @@ from .difference import differences
 
 #: Where a shard may lie.
 SHARD = re.compile(r"data/wsi_(train|test|none)/patch_(train|test|none)/[A-Za-z0-9+_-][A-Za-z0-9+_.~-]*\.parquet")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, order=True)
@@ -195,7 +195,7 @@ def _check_companion(folder: Path, listed: Companion) -> Iterator[Problem]:
     try:
         if (size := (folder / listed.path).stat().st_size) != listed.bytes:
             yield Problem(listed.path, f"{listed.bytes} bytes", f"{size} bytes")
-        elif (sha256 := _sha256(folder / listed.path)) != listed.sha256:
+        elif (sha256 := sha256_of(folder / listed.path)) != listed.sha256:
             yield Problem(listed.path, f"sha256 {listed.sha256}", sha256)
     except OSError as error:
         yield Problem(listed.path, "a readable file", error.strerror or repr(error))
@@ -216,7 +216,7 @@ def _check_shard(task: tuple[Path, Shard]) -> _ReadShard:
     try:
         if problems := tuple(_check_size(folder, shard)):
             return _ReadShard(problems)
-        found = _sha256(folder / shard.path)
+        found = sha256_of(folder / shard.path)
         if found != shard.sha256:
             return _ReadShard((Problem(shard.path, f"sha256 {shard.sha256}", found),))
         return _check_parquet(folder, shard)
@@ -249,14 +249,6 @@ def sides_of(path: str) -> Sides:
     """The sides that a shard's path says its patches are on."""
     _, wsi, patch, _ = path.split("/")
     return Sides(wsi.removeprefix("wsi_"), patch.removeprefix("patch_"))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 # --- Manifest and card against the files --------------------------------------------------------------------------

@@ -20,10 +20,11 @@ import shapely
 
 from ..errors import SlideError
 from ..geometry import Size
+from ..hashing import sha256_of
 from ..notes import notes_folder, write_note
 from ..parallel import Processes, run_tasks
 from ..placing.search import Place
-from ..slides.fingerprint import fingerprint, sha256_of
+from ..slides.fingerprint import fingerprint
 from .model import Area
 
 #: Rooms whose code finds places and outlines: a change of it makes every search anew.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..hashing import sha256_of
 from .files import Shard, file_stem
 from .manifest import Manifest
 from .staging import link_or_copy
@@ -98,12 +98,6 @@ def _is_own(shard: Shard, unit: str) -> bool:
 
 def _is_whole(path: Path, shard: Shard) -> bool:
     try:
-        if path.is_symlink() or path.stat().st_size != shard.bytes:
-            return False
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return not path.is_symlink() and path.stat().st_size == shard.bytes and sha256_of(path) == shard.sha256
     except OSError:
         return False
-    return digest.hexdigest() == shard.sha256

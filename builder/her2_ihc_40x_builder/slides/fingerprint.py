@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import SlideError
+from ..hashing import sha256_of
 from ..notes import notes_folder, write_note
 
 #: Nanoseconds in which a file may change twice without its times telling: a hash of one so young is not kept.
@@ -27,19 +28,6 @@ def fingerprint(*files: Path) -> str:
     """
     marks = sorted(map(_fingerprint, files))
     return marks[0] if len(marks) == 1 else hashlib.sha256("".join(marks).encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _fingerprint(path: Path) -> str:

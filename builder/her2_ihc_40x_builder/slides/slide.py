@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..errors import SlideError
 from ..geometry import Box, Size
-from .fingerprint import sha256_of
+from ..hashing import sha256_of
 from .scale import Mpp
 
 #: Pixels that one call may return, 8192 x 8192: a bound on memory for a box from a hostile file.
