@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import Her2Error, LabelError, SlideError
 from ..geometry import Box, Size
@@ -94,16 +93,7 @@ class SlideHead:
 
     def read_region(self, box: Box, downsample: float = 1.0) -> NDArray[np.uint8]:
         """Level-0 pixels of `box`, each side shrunk to round(side / downsample): to place crops."""
-        slide = self.held.get(self.path)
-        level = max(i for i, level in enumerate(slide.levels) if i == 0 or level.downsample <= downsample)
-        scale = slide.levels[level].downsample
-        x, y = int(box.x / scale), int(box.y / scale)
-        width, height = max(1, round(box.width / scale)), max(1, round(box.height / scale))
-        pixels = slide.read_level(level, Box(y, x, width, height))
-        target = (max(1, round(box.width / downsample)), max(1, round(box.height / downsample)))
-        if target == (width, height):
-            return pixels
-        return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BOX))
+        return self.held.get(self.path).read_shrunk(box, downsample)
 
 
 @dataclass(frozen=True)

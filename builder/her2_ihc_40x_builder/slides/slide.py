@@ -158,29 +158,56 @@ class Slide:
             SlideError: unreadable, or its only large enough level is over `MAX_OVERVIEW_PIXELS`.
         """
         shrink = max(1.0, max(self.size.width, self.size.height) / max_size)
-        index = max(i for i, level in enumerate(self.levels) if i == 0 or level.downsample <= shrink)
-        level = self.levels[index]
-        if level.size.width * level.size.height > MAX_OVERVIEW_PIXELS:
+        index = self._level_for(shrink)
+        size = self.levels[index].size
+        target = (max(1, round(self.size.width / shrink)), max(1, round(self.size.height / shrink)))
+        return self._in_strips(index, Box(0, 0, size.width, size.height), shrink, target)
+
+    def read_shrunk(self, box: Box, downsample: float) -> NDArray[np.uint8]:
+        """Read the level-0 pixels of `box`, each side shrunk to round(side / downsample), whatever the size of the box.
+
+        Raises:
+            SlideError: unreadable, what is returned is over `MAX_READ_PIXELS`, or what it is made from over
+                `MAX_OVERVIEW_PIXELS`.
+        """
+        index = self._level_for(downsample)
+        scale = self.levels[index].downsample
+        width, height = max(1, round(box.width / scale)), max(1, round(box.height / scale))
+        level_box = Box(int(box.y / scale), int(box.x / scale), width, height)
+        target = (max(1, round(box.width / downsample)), max(1, round(box.height / downsample)))
+        if level_box.area > MAX_READ_PIXELS:
+            self.check_readable(Box(0, 0, *target))
+            return self._in_strips(index, level_box, downsample, target)
+        pixels = self.read_level(index, level_box)
+        if target == (width, height):
+            return pixels
+        return np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BOX))
+
+    def _level_for(self, shrink: float) -> int:
+        """The coarsest level that is large enough."""
+        return max(i for i, level in enumerate(self.levels) if i == 0 or level.downsample <= shrink)
+
+    def _in_strips(self, index: int, box: Box, shrink: float, target: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a box of a level in strips, and shrink it to a width and height: `shrink` times smaller than level 0."""
+        if box.area > MAX_OVERVIEW_PIXELS:
             raise SlideError(
                 str(self.path),
                 f"a level of at most {MAX_OVERVIEW_PIXELS} pixels to make an overview from",
-                f"{level.size.width} x {level.size.height}",
+                f"{box.width} x {box.height}",
                 "Convert the slide to a pyramid (for example with vips), or leave it out.",
             )
         # Whole blocks are averaged first; two pixels or more are left to the last step, which is then smooth.
-        step = max(1, math.floor(shrink / level.downsample / 2))
-        reduced = np.concatenate(list(self._strips(index, step)))
-        target = (max(1, round(self.size.width / shrink)), max(1, round(self.size.height / shrink)))
+        step = max(1, math.floor(shrink / self.levels[index].downsample / 2))
+        reduced = np.concatenate(list(self._strips(index, box, step)))
         # The box says how much of the last, partly filled pixel is slide.
-        used = (0.0, 0.0, level.size.width / step, level.size.height / step)
+        used = (0.0, 0.0, box.width / step, box.height / step)
         return np.asarray(Image.fromarray(reduced).resize(target, Image.Resampling.BOX, box=used))
 
-    def _strips(self, index: int, step: int) -> Iterator[NDArray[np.uint8]]:
-        """Read a level from top to bottom, `step` times smaller, in strips of whole reduced rows."""
-        size = self.levels[index].size
-        rows = step * max(1, _STRIP_PIXELS // (size.width * step))
-        for y in range(0, size.height, rows):
-            strip = self.read_level(index, Box(y, 0, size.width, min(rows, size.height - y)))
+    def _strips(self, index: int, box: Box, step: int) -> Iterator[NDArray[np.uint8]]:
+        """Read a box of a level from top to bottom, `step` times smaller, in strips of whole reduced rows."""
+        rows = step * max(1, _STRIP_PIXELS // (box.width * step))
+        for y in range(box.y, box.bottom, rows):
+            strip = self.read_level(index, Box(y, box.x, box.width, min(rows, box.bottom - y)))
             yield strip if step == 1 else np.asarray(Image.fromarray(strip).reduce(step))
 
 
