@@ -5,6 +5,7 @@ import logging
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -298,6 +299,33 @@ def test_a_cut_tile_is_an_error_not_a_grey_picture(plain: Path, tmp_path: Path) 
             read(path, engine)
         # Windows that do not touch it are not lost.
         assert read(path, engine, (Box(0, 300, 400, 200),)) == read(plain, engine, (Box(0, 300, 400, 200),))
+
+
+def test_after_a_damaged_tile_no_tile_waits_for_nobody(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tile that OpenSlide alone reads: no such file is known, but another version of it may differ."""
+    decoded: list[int] = []
+    decode = tiles._Tiles.decode
+
+    def decode_all_but_one(
+        self: tiles._Tiles, file: BinaryIO, number: int, background: tuple[int, int, int]
+    ) -> NDArray[np.uint8]:
+        decoded.append(number)
+        if number == 5:
+            raise ValueError
+        return decode(self, file, number, background)
+
+    windows = (
+        Box(240, 480, 300, 240),  # tiles 6 and 7, which wait for the next
+        Box(241, 0, WIDTH, 200),  # 4 to 7
+        Box(480, 0, 480, 130),  # 8 and 9, which find room
+        Box(481, 0, 480, 129),
+    )
+    expected = read(plain, "openslide", windows)
+    monkeypatch.setattr(tiles._Tiles, "decode", decode_all_but_one)
+    monkeypatch.setattr(tiles, "_compare_with_openslide", lambda *_: None)
+    monkeypatch.setattr(tiles, "MAX_WAITING_BYTES", 2 * 240 * 240 * 3)
+    assert read(plain, "fast", windows) == expected
+    assert decoded == [6, 7, 4, 5, 8, 9]
 
 
 def test_a_window_too_large_is_refused_before_any_is_read(plain: Path) -> None:

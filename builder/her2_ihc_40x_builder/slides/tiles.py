@@ -161,18 +161,22 @@ def _read_fast(slide: Slide, tiles: _Tiles, ordered: list[Box]) -> Iterator[tupl
                 yield box, slide.read_region(box)
                 continue
             window = np.empty((box.height, box.width, 3), dtype=np.uint8)
+            numbers = list(tiles.under(box))
+            uses.subtract(numbers)
             try:
-                for number in tiles.under(box):
+                for number in numbers:
                     pixels = waiting.pop(number, None)
                     if pixels is None:
                         pixels = tiles.decode(file, number, slide.background)
-                    uses[number] -= 1
                     if uses[number] and len(waiting) < room:
                         waiting[number] = pixels
                     _paste(window, box, pixels, number, tiles)
             except ValueError:
                 # A damaged tile: what OpenSlide makes of it is what counts, a picture or its error.
                 window = slide.read_region(box)
+                for number in numbers:
+                    if not uses[number]:
+                        waiting.pop(number, None)
             yield box, window
 
 
