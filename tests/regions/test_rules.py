@@ -19,6 +19,7 @@ from her2_ihc_40x_builder.geometry import Size
 from her2_ihc_40x_builder.regions.classes import ClassRules, Meaning, score_of
 from her2_ihc_40x_builder.regions.crops import folder_class
 from her2_ihc_40x_builder.regions.masks import downscale
+from her2_ihc_40x_builder.regions.model import Finding, in_order
 from her2_ihc_40x_builder.regions.names import slide_and_roi_of, slide_of
 from her2_ihc_40x_builder.regions.polygons import LEAST_AREA, cleaned, clipped, of_mask
 
@@ -261,3 +262,17 @@ def test_noise_is_no_mask() -> None:
 )
 def test_masks_of_the_slides_shape_at_any_scale(mask: Size, scale: tuple[float, float] | None) -> None:
     assert downscale(mask, Size(5468, 5467)) == scale
+
+
+def test_findings_come_in_the_order_in_which_they_are_worth_reading() -> None:
+    clipped_twice = [Finding("region clipped", "S1, region 2", "")] * 2
+    found = [Finding("ignored", "a.txt", ""), *clipped_twice, Finding("slide without region", "S3", "")]
+    found += [Finding("region without slide", "x.json", ""), Finding("slide without region", "S2", "")]
+    told = [(one.kind, one.subject) for one in in_order(found)]
+    assert told == [
+        ("slide without region", "S2"),
+        ("slide without region", "S3"),
+        ("region without slide", "x.json"),
+        ("region clipped", "S1, region 2"),
+        ("ignored", "a.txt"),
+    ]

@@ -14,7 +14,7 @@ from ..placing.search import SlideLike
 from . import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from .classes import ClassRules
 from .combine import combine, with_ids, without_names
-from .model import Area, Drawn, Finding, Reading, Region, RegionSet
+from .model import Area, Drawn, Finding, Reading, Region, RegionSet, in_order
 from .names import shown, slide_and_roi_of, slide_of
 from .placements import KeptPlacements
 from .polygons import cleaned
@@ -91,7 +91,7 @@ def read_regions(
     for slide_id in sorted(sizes.keys() - {region.slide_id for region in regions} - reading.problems.keys()):
         reading.report("slide without region", slide_id, "it yields no patch")
     problems = dict(sorted(reading.problems.items()))
-    return RegionSet(tuple(regions), problems, tuple(sorted(set(reading.findings))))
+    return RegionSet(tuple(regions), problems, in_order(reading.findings))
 
 
 def _by_id(slides: Iterable[SlideLike]) -> dict[str, SlideLike]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
@@ -57,6 +57,12 @@ class Finding:
     kind: Kind
     subject: str
     detail: str
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings, each once, in the order of their kinds, then of what they are about."""
+    kinds = get_args(Kind)
+    return tuple(sorted(set(findings), key=lambda one: (kinds.index(one.kind), one)))
 
 
 @dataclass(frozen=True)
