@@ -16,6 +16,7 @@ from her2_ihc_40x_builder.errors import SlideError
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.placing.search import SlideLike
 from her2_ihc_40x_builder.regions import KeptPlacements, RegionSet, read_regions
+from her2_ihc_40x_builder.regions.model import Finding, Kind
 
 Slides = dict[str, SlideLike]
 Cut = Callable[..., NDArray[np.uint8]]
@@ -53,6 +54,10 @@ class Lab:
         slides = [Sealed(slide) if sealed else slide for slide in self._slides.values()]
         kept = KeptPlacements({name: (scan,) for name, scan in self.scans.items()}, self.notes)
         return read_regions(root or self.crops, slides, kept=kept)
+
+
+def of(found: RegionSet, kind: Kind) -> list[Finding]:
+    return [finding for finding in found.findings if finding.kind == kind]
 
 
 @pytest.fixture
@@ -122,7 +127,7 @@ def test_nothing_is_kept_of_a_search_that_left_a_slide_out(lab: Lab, slides: Sli
     partly = [Sealed(slide) if name == "gamma_2" else slide for name, slide in slides.items()]
     found = read_regions(lab.crops, partly, kept=kept)
     assert found.problems == {}
-    assert [finding.subject for finding in found.of("crops not compared with slide")] == ["gamma_2"]
+    assert [finding.subject for finding in of(found, "crops not compared with slide")] == ["gamma_2"]
     assert not lab.notes.exists()
 
 
@@ -130,4 +135,4 @@ def test_places_that_cannot_be_kept_are_said_to_be_lost(lab: Lab) -> None:
     lab.notes.write_text("a file where a folder should be")
     found = lab.read()
     assert len(found.regions) == 2
-    assert [finding.subject for finding in found.of("places of crops not kept")] == [os.fspath(lab.notes)]
+    assert [finding.subject for finding in of(found, "places of crops not kept")] == [os.fspath(lab.notes)]

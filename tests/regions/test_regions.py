@@ -24,6 +24,7 @@ from her2_ihc_40x_builder.errors import LabelError, RegionError
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.placing.search import SlideLike
 from her2_ihc_40x_builder.regions import ClassRules, Region, RegionOptions, RegionSet, read_regions
+from her2_ihc_40x_builder.regions.model import Finding, Kind
 
 Slides = dict[str, SlideLike]
 Cut = Callable[..., NDArray[np.uint8]]
@@ -50,6 +51,10 @@ OUTLINES: dict[str, dict[str, Any]] = {
 #: Real slides of each class, one of them of an odd size.
 HALF = ("S2572DE", "S2F3017", "S9A998D", "S148DF4")
 LABELS = {"alpha": "3+", "gamma_2": "0"}
+
+
+def of(found: RegionSet, kind: Kind) -> list[Finding]:
+    return [finding for finding in found.findings if finding.kind == kind]
 
 
 def cytomine(slides: Slides, outlines: Mapping[str, Mapping[str, shapely.Polygon]] = OUTLINES, **more: Any) -> str:
@@ -125,7 +130,7 @@ def test_crops_are_regions_with_their_folders_class(slides: Slides, cut: Cut, tm
     assert [r.label for r in found.regions] == ["3+", "3+", "0"]
     octagon = found.regions[1].polygon
     assert octagon.symmetric_difference(OUTLINES["alpha"]["12"]).area < 0.01 * octagon.area
-    assert [f.subject for f in found.of("slide without region")] == ["beta"]
+    assert [f.subject for f in of(found, "slide without region")] == ["beta"]
 
 
 def test_a_crop_with_noise_for_an_outline_stops_its_own_slide_alone(slides: Slides, cut: Cut, tmp_path: Path) -> None:
@@ -247,7 +252,7 @@ def test_an_upside_down_export_is_found_out_by_its_crops(slides: Slides, cut: Cu
 def test_invert_y_says_that_it_leaves_pictures_as_they_are(tmp_path: Path, slides: Slides) -> None:
     mask = np.zeros((64, 64), np.uint8)
     Image.fromarray(mask).save(tmp_path / "s1.png")
-    subjects = [finding.subject for finding in read(tmp_path, slides, invert_y=True).of("ignored")]
+    subjects = [finding.subject for finding in of(read(tmp_path, slides, invert_y=True), "ignored")]
     assert any(subject.startswith("--invert-y for ") for subject in subjects)
     assert not any(finding.subject.startswith("--invert-y") for finding in read(tmp_path, slides).findings)
 
@@ -272,7 +277,7 @@ def test_a_crop_too_small_to_place_still_gives_its_annotation_a_class(slides: Sl
     Image.fromarray(cut(slides["alpha"], Box(700, 500, 100, 100))).save(tmp_path / "2+" / "alpha_5.png")
     found = read(tmp_path, slides)
     assert [(r.roi_id, r.label, r.source.name) for r in found.regions] == [("5", "2+", "alpha.geojson")]
-    assert "does not check" in found.of("ignored")[0].detail
+    assert "does not check" in of(found, "ignored")[0].detail
 
 
 def test_a_lone_number_as_a_name_finds_its_crop_and_is_not_kept(slides: Slides, cut: Cut, tmp_path: Path) -> None:
@@ -298,7 +303,7 @@ def test_negative_ignored_and_excluded_shapes_are_subtracted(slides: Slides, tmp
     found = read(tmp_path, slides, exclude=frozenset({"necrosis"}))
     (region,) = found.regions
     assert region.polygon.equals(shapely.box(100, 0, 900, 1000))
-    assert found.of("shape subtracted")[0].subject == "beta, region x0y0"
+    assert of(found, "shape subtracted")[0].subject == "beta, region x0y0"
     negative = imagescope({"1": whole, "2": cuts["Necrosis"]}).replace('Text="2"', 'Text="2" NegativeROA="1"')
     (tmp_path / "beta.geojson").unlink()
     (tmp_path / "beta.xml").write_text(negative)
@@ -328,10 +333,10 @@ def test_everything_that_is_lost_is_reported_by_name(slides: Slides, tmp_path: P
         ("shape repaired", "alpha.geojson", "3"),
         ("ignored", "alpha.geojson", "4"),
     } <= told
-    assert len(found.of("region without slide")) == 3
-    assert [f.subject for f in found.of("slide without region")] == ["beta", "gamma_2"]
+    assert len(of(found, "region without slide")) == 3
+    assert [f.subject for f in of(found, "slide without region")] == ["beta", "gamma_2"]
     for neighbour in ("notes.rtf", "thumbs.db"):
-        assert any(neighbour in f.subject for f in found.of("ignored"))
+        assert any(neighbour in f.subject for f in of(found, "ignored"))
 
 
 def test_unknown_classes_of_all_files_are_listed_at_once(slides: Slides, tmp_path: Path) -> None:
@@ -349,7 +354,7 @@ def test_one_outline_under_two_ids_is_one_region(slides: Slides, tmp_path: Path)
     (tmp_path / "alpha.geojson").write_text(qupath({"1": shape, "2": nearly}))
     found = read(tmp_path, slides)
     assert [r.roi_id for r in found.regions] == ["1"]
-    assert "same outline twice" in found.of("ignored")[0].detail
+    assert "same outline twice" in of(found, "ignored")[0].detail
     (tmp_path / "alpha.xml").write_text(imagescope({"8": shape, "9": nearly}).replace('"Tumor"', '"3+"'))
     (tmp_path / "alpha.geojson").write_text(qupath({"1": shape}, classification={"name": "2+"}))
     assert "one class for one outline" in str(read(tmp_path, slides).problems["alpha"])
@@ -360,7 +365,7 @@ def test_numbers_in_place_of_classes(slides: Slides, tmp_path: Path) -> None:
     export.write_text(cytomine(slides, term=[2]))
     found = read(export, slides)
     assert {(r.label, r.class_name) for r in found.regions} == {(None, None)}
-    assert found.of("class not named")[0].subject == "term 2"
+    assert of(found, "class not named")[0].subject == "term 2"
     assert {r.label for r in read(export, slides, labels={"term 2": "1+"}).regions} == {"1+"}
     document = json.loads(export.read_text())
     document["collection"][0]["term"] = [3]

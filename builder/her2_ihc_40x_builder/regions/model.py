@@ -76,10 +76,6 @@ class RegionSet:
     problems: Mapping[str, Her2Error]
     findings: tuple[Finding, ...]
 
-    def of(self, kind: Kind) -> tuple[Finding, ...]:
-        """Return findings of one kind."""
-        return tuple(finding for finding in self.findings if finding.kind == kind)
-
 
 @dataclass(frozen=True)
 class Drawn:
