@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 
 import pytest
@@ -64,3 +66,17 @@ def test_bars_move_in_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
             one.set_description("here")
     assert "\x1b[A" in untouched.getvalue()
     assert streams[1].getvalue() == untouched.getvalue()
+
+
+def test_python_writes_no_colours_of_its_own() -> None:
+    pty = pytest.importorskip("pty", reason="terminals of POSIX")
+    here, there = pty.openpty()
+    code = "from her2_ihc_40x_builder.streams import guard_streams; guard_streams(); raise ValueError('x')"
+    with os.fdopen(here, "rb") as terminal:
+        environment = {**os.environ, "TERM": "xterm"}
+        done = subprocess.run([sys.executable, "-c", code], stderr=there, env=environment, check=False)
+        os.close(there)
+        said = terminal.read1(1 << 16).decode()
+    assert done.returncode == 1
+    assert said.splitlines()[-1] == "ValueError: x"
+    assert "u001b" not in said

@@ -6,6 +6,7 @@ command, a log of another package, a traceback).
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any, TextIO, cast
@@ -53,6 +54,9 @@ def _escape_but_moves(text: str) -> str:
 
 def guard_streams() -> None:
     """Let this process write no codes to its standard streams, from now on."""
+    os.environ["PYTHON_COLORS"] = (
+        "0"  # Python 3.13 would colour tracebacks in a terminal, which then were full of codes
+    )
     if sys.stdout is not None:
         sys.stdout = cast(TextIO, _Guarded(sys.stdout, bars=False))
     if sys.stderr is not None:
