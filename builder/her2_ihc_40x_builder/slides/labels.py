@@ -106,7 +106,7 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
 
     Raises:
         OptionError: no "=", no spelling, a class that is none of the four as written, one spelling for two classes, or
-            a class for another, however it is spelled.
+            a class for another, however it is spelled, but for bare numbers: 1 to 4 may be a laboratory's own code.
     """
     mapping: dict[str, str] = {}
     for item in items:
@@ -116,7 +116,7 @@ def parse_label_map(items: Iterable[str]) -> dict[str, str]:
         if not equals or not spelling or label not in CLASSES:
             expected = f'"spelling=class" with a class of {", ".join(CLASSES)}'
             raise OptionError("--label-map", expected, repr(item), 'Write for example "ultralow=0".')
-        if _class_of(spelling, None) not in (None, label):
+        if _class_of(spelling, None) not in (None, label) and spelling not in ("1", "2", "3"):
             raise OptionError(
                 f"--label-map {spelling}", "another spelling of a class", "a class", "Correct the labels."
             )
