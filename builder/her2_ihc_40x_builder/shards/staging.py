@@ -43,7 +43,7 @@ def staged_folder(target: Path, *, overwrite: bool, made_in: MadeIn, keep: bool 
     # A name of its own for every run: what is left of one that was killed must not mix with the next.
     tree, aside = work / ("tree" if keep else f"tree-{os.getpid()}-{time.monotonic_ns()}"), work / "replaced"
     _check_name(target)
-    if target.is_mount():
+    if os.path.ismount(target):  # Path.is_mount fails where another run renames the folder meanwhile
         raise OutputError(str(target), "a folder that can be replaced", "a mount point", "Give a folder in it.")
     with suppress(FileNotFoundError):  # a current folder that is gone is in none
         if Path.cwd().is_relative_to(target):  # whoever is in it would be left in a folder that is gone
