@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 
@@ -35,11 +37,20 @@ def start_imports() -> None:
     """Let the imports of the workers begin, while this process does something else; workers then start at once."""
     if worker_context().get_start_method() != "forkserver":
         return
-    # That process, which ignores Ctrl-C only once it has imported, inherits what is blocked here; starting the one that
-    # tracks resources, which comes first, would end the blocking.
+    with control_c_unheard():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def control_c_unheard() -> Iterator[None]:
+    """Start processes within that do not hear Ctrl-C until they unblock it: while they import, they would say where."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Starting the process that tracks resources, which comes with the first of others, would end the blocking.
     resource_tracker.ensure_running()
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

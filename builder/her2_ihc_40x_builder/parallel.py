@@ -18,7 +18,7 @@ from typing import TypeVar
 from tqdm.auto import tqdm
 
 from .errors import OutputError
-from .forking import worker_context
+from .forking import control_c_unheard, worker_context
 from .streams import guard_streams
 
 #: What starting a process may raise: no more of them allowed, no memory, or the server of forks is gone.
@@ -96,7 +96,8 @@ class Processes:
             self._at_work.add(process)
         if self._stopped:
             raise CancelledError
-        future = process.submit(function, task)
+        with control_c_unheard():
+            future = process.submit(function, task)
         if self._stopped:  # perhaps before there was a process that could be ended
             _terminate(process)
         future.exception()
@@ -229,7 +230,7 @@ def _be_a_worker() -> None:
     guard_streams()
     signal.signal(signal.SIGINT, lambda *_: os._exit(1))
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as `start_imports` left it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as `control_c_unheard` left it
     parent = multiprocessing.parent_process()
     if parent is None:
         return
