@@ -160,6 +160,13 @@ BLOCK_SIZE = 128
 # --- Errors -------------------------------------------------------------------------------------------------------
 
 
+def one_line(text: str) -> str:
+    """Text with names from the data in it as one line that steers no terminal, whatever they hold; accents stay."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 class Her2Error(Exception):
     """A problem that the reader can act on.
 
@@ -178,7 +185,7 @@ class Her2Error(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.subject}: expected {self.expected}, found {self.found}. {self.remedy}"
+        return one_line(f"{self.subject}: expected {self.expected}, found {self.found}. {self.remedy}")
 
     def __reduce__(self) -> tuple[type[Her2Error], tuple[str, str, str, str]]:
         # OSError keeps only two of four arguments, so that the default would not survive a worker's pipe.

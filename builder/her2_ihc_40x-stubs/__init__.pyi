@@ -33,6 +33,8 @@ IMAGE_ERRORS: Final[tuple[type[Exception], ...]]
 DEFAULT_FOLDER: Final[str]
 ENVIRONMENT_VARIABLE: Final[str]
 
+def one_line(text: str) -> str: ...
+
 class Her2Error(Exception):
     subject: str
     expected: str

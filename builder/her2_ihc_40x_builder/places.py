@@ -8,6 +8,8 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from her2_ihc_40x import one_line
+
 #: What is found where a plain file is wanted, and what to do about it.
 SPECIAL = "a pipe, a socket or a device"
 SPECIAL_REMEDY = "Save its content as a plain file, and give that."
@@ -68,5 +70,4 @@ def walk(root: Path, closed: Callable[[Path, str], None]) -> Iterator[tuple[Path
 
 def shown(path: Path) -> str:
     """Return a path as it can be printed, whatever bytes its name has, without a control character."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return one_line(os.fsencode(path).decode("utf-8", "backslashreplace"))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from her2_ihc_40x import CLASSES, CONFIGS, SPLITS
+from her2_ihc_40x import CLASSES, CONFIGS, SPLITS, one_line
 
 from .shards.manifest import Counts, Manifest
 
@@ -22,7 +22,7 @@ def counts_table(counts: Counts) -> str:
 
 def build_summary(result: BuildResult) -> str:
     """The tables, verdicts and warnings of a build, as text for a terminal."""
-    return "\n".join(_summary_lines(result))
+    return "\n".join(map(one_line, _summary_lines(result)))
 
 
 def dropped_lines(manifest: Manifest) -> list[str]:
@@ -62,7 +62,7 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
     if (intensity := result.manifest.parameters["intensity"]) in ("reinhard", "macenko"):
         yield f"DAB p99 is that of the slides as scanned; {intensity} has changed it in the patches."
     yield f"{len(units)} slides; {len(result.reused)} of them were done already"
-    yield counts_table(result.manifest.counts)
+    yield from _count_rows(result.manifest.counts)
     for key, verdict in result.verdicts.items():
         yield f"hue filter, {key}: {verdict.reason}"
     for slide in result.moved:

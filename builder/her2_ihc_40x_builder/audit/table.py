@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from her2_ihc_40x import one_line
+
 from . import Audit
 from .findings import Finding
 from .patients import Patients
@@ -50,7 +52,7 @@ def _lines(finding: Finding) -> Iterator[str]:
     if finding.status == "unknown":
         yield f"{'':10}not tested: {finding.unknown}"
     elif finding.note:
-        yield f"{'':10}{finding.note}"
+        yield f"{'':10}{one_line(finding.note)}"
     if finding.status in ("broken", "told"):
         for example in finding.examples[:_SHOWN]:
             yield f"{'':10}{' | '.join(map(printable, example))}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from her2_ihc_40x import one_line
+
 from .arguments import add_build_arguments, add_output_arguments, build_arguments
 
 
@@ -57,9 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(build_summary(result))
     if arguments.report_dropped:
         for line in dropped_lines(result.manifest):
-            print(line)
+            print(one_line(line))
     for slide, error in result.plan.quarantined.items():
-        print(f"quarantined {slide}: {error}", file=sys.stderr)
+        print(one_line(f"quarantined {slide}: {error}"), file=sys.stderr)
     print(f"{result.manifest.rows} patches in {len(result.manifest.shards)} files in {arguments.out}")
     print(f"report {folder} (overlays show whole slides: do not publish it)")
     print(f"digest {result.manifest.digest}")

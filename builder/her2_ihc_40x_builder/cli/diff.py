@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from her2_ihc_40x import CLASSES
+from her2_ihc_40x import CLASSES, one_line
 
 from ..hub.diff import Difference, Patch, compare, open_edition, other_columns
 from .arguments import positive
@@ -20,7 +20,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "diff",
         help="compare two data sets or versions",
         description="Say which slides and patches B has otherwise than A: added, removed, relabelled, moved between "
-        "splits, or with another image or other columns. Only files that differ are opened; images stay unread.",
+        "splits, or with another image or other columns. Only files that differ by the manifests are opened, and no "
+        "image is read: `verify` says whether a file is what its manifest says.",
     )
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     for title, lines in _sections(difference):
         print(f"{title}: {len(lines)}")
         for line in lines[: arguments.show]:
-            print(f"  {line}")
+            print(f"  {one_line(line)}")
         if len(lines) > arguments.show:
             print(f"  and {len(lines) - arguments.show} more")
     return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 
-from her2_ihc_40x import CLASSES
+from her2_ihc_40x import CLASSES, one_line
 
 from .arguments import add_build_arguments, add_output_arguments, build_arguments
 
@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     minutes = (seconds / arguments.workers + _START_SECONDS) / 60
     print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes on {arguments.workers} cores")
     for warning in plan.warnings:
-        print(f"warning: {warning}")
+        print(one_line(f"warning: {warning}"))
     for name, error in plan.quarantined.items():
-        print(f"quarantine {name}: {error}")
+        print(one_line(f"quarantine {name}: {error}"))
     if not total:
         print("her2-ihc-40x: no window: build would make nothing", file=sys.stderr)
         return 1

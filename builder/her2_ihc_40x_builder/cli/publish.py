@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from her2_ihc_40x import one_line
+
 from ..hub import remote
 from ..hub.changes import Version
 from ..hub.publish import Published, check_word, finish_version, publish_version
@@ -59,14 +61,14 @@ def run(arguments: argparse.Namespace) -> int:
     checked = check_folder(arguments.folder, workers=arguments.workers)
     # Before the Hub is asked: offline too, ids are there to be read.
     for suspect in checked.suspects:
-        print(f"suspect: {suspect}", flush=True)
+        print(one_line(f"suspect: {suspect}"), flush=True)
     safe_ids, deep = arguments.these_ids_are_safe, arguments.deep
     # --finish tags what --pr sent with that word.
     may_share = arguments.i_may_share_this or arguments.finish is not None
     if not arguments.dry_run:
         check_word(checked, may_share=may_share, safe_ids=safe_ids)
     plan = plan_version(checked, arguments.repo, arguments.version)
-    print("\n".join(_show(plan)), flush=True)
+    print("\n".join(map(one_line, _show(plan))), flush=True)
     if arguments.dry_run:
         print(_dry(plan, finish=arguments.finish is not None))
         return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import yaml
 
-from her2_ihc_40x import CLASSES, ReleaseError
+from her2_ihc_40x import CLASSES, ReleaseError, one_line
 
 from ..card import card
 from ..card.metadata import read_metadata
@@ -37,7 +37,7 @@ class Problem:
     found: str
 
     def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}, found {self.found}"
+        return one_line(f"{self.path}: expected {self.expected}, found {self.found}")
 
 
 @dataclass(frozen=True)

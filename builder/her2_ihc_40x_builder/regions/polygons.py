@@ -52,7 +52,7 @@ def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
         raise RegionError(where, f"coordinates of at most {MAX_COORDINATE:g} pixels", str(worst), remedy)
     shape = shapely.force_2d(shape)
     check_fineness(shape, where)
-    note = None
+    kind, note = shape.geom_type, None
     if not shape.is_valid:
         meetings([shape], where)
         if _crossings(shape) > MAX_CROSSINGS:
@@ -66,7 +66,7 @@ def cleaned(shape: BaseGeometry, where: str) -> tuple[Area | None, str | None]:
         meetings([shape], where)  # its polygons may overlap: they are joined
     area = polygonal(shape)
     if area is None:
-        return None, f"a {shape.geom_type} has no area"
+        return None, f"this {kind} has no area"
     return area, note
 
 
