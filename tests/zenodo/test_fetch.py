@@ -156,6 +156,15 @@ def test_a_flipped_bit_in_a_part_costs_one_more_download(zenodo: Zenodo, tmp_pat
     assert names(tmp_path) == sorted([WSI, "source.json"])
 
 
+def test_a_place_below_a_file_is_refused_before_a_server_is_asked(zenodo: Zenodo, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    for place in ("taken", "taken/x/y"):
+        with pytest.raises(OutputError, match="taken, which is none"):
+            fetch(zenodo, tmp_path / place)
+    assert zenodo.seen == []
+    assert names(tmp_path) == ["taken"]
+
+
 def test_a_file_that_stays_wrong_is_given_up(zenodo: Zenodo, tmp_path: Path) -> None:
     zenodo.faults[WSI] = [Fault(cut=0.5), Fault(flip=True), Fault(flip=True)]
     with pytest.raises(FetchError, match="expected md5"):

@@ -127,6 +127,7 @@ def fetch_record(
     """
     if not re.fullmatch(r"[0-9]{1,20}", record):
         raise FetchError(record, "the number of a record", "another text", f"Give a number such as {ZENODO_RECORD}.")
+    _check_place(to)
     endpoint = (endpoint or os.environ.get(ENDPOINT_VARIABLE) or ENDPOINT).rstrip("/")
     client = Client(endpoint, patience or Patience())
     found = _get_record(client, f"{endpoint}/api/records/{record}")
@@ -251,6 +252,13 @@ def _look(file: RemoteFile, to: Path) -> Present:
                 digest.update(data)
         return Present(size=size, md5=digest.hexdigest())
     return Present(part=part.stat().st_size if part.is_file() and not part.is_symlink() else None)
+
+
+def _check_place(to: Path) -> None:
+    """Refuse what can be no folder before a server is asked, and waited for."""
+    there = next(place for place in (to.absolute(), *to.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise OutputError(str(to), "a folder, or a place for one", f"{there}, which is none", "Give another --to.")
 
 
 def _check_disk(to: Path, needed: int) -> None:
