@@ -91,7 +91,7 @@ def test_what_else_cannot_be_raised_is_said() -> None:
     assert "ZeroDivisionError" in done.stderr
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_a_build_needs_no_standard_stream(cohort: Cohort, built: Path, tmp_path: Path, closed: str) -> None:
     build = command(cohort, tmp_path / "out", "--workers", "2")
     done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, build)], check=False)

@@ -54,9 +54,8 @@ def _escape_but_moves(text: str) -> str:
 
 def guard_streams() -> None:
     """Let this process write no codes to its standard streams, from now on."""
-    os.environ["PYTHON_COLORS"] = (
-        "0"  # Python 3.13 would colour tracebacks in a terminal, which then were full of codes
-    )
+    # Python 3.13 would colour tracebacks in a terminal: their codes would be escaped.
+    os.environ["PYTHON_COLORS"] = "0"
     if sys.stdout is not None:
         sys.stdout = cast(TextIO, _Guarded(sys.stdout, bars=False))
     if sys.stderr is not None:
