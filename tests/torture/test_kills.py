@@ -34,8 +34,11 @@ def test_a_killed_run_is_run_again_to_the_same_bytes(
     workers = ["--workers", 2] if command in ("pack", "build") and action == KILL_MAIN else []
     root = scratch / "root"
     before = job.prepare(root)
-    run = job.run(root, Fault(action, draw.randint(1, len(calls))), *workers)
-    assert run.code == -signal.SIGKILL, run.err
+    call = draw.randint(1, len(calls))
+    run = job.run(root, Fault(action, call), *workers)
+    # A download takes as many calls as its pieces arrive in: the one that kills may never come.
+    is_killed = command != "fetch" or call <= len(run.calls)
+    assert run.code == (-signal.SIGKILL if is_killed else 0), run.err
     broken = snapshot(root)
     for name in job.outputs if command != "card" else ():
         aside = f".{name}.partial/replaced"
