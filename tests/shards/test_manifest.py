@@ -67,6 +67,14 @@ def test_a_kind_that_there_is_not_is_refused(tmp_path: Path, kind: object) -> No
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused(tmp_path: Path, number: str) -> None:
+    text = MANIFEST.to_json().replace('"report": {}', f'"report": {{"tissue": {number}}}')
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(ReleaseError, match=f"{number} in place of a number"):
+        read_manifest(tmp_path)
+
+
 def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     text = MANIFEST.to_json()
     for twice in ('"source": {', '"parameters": {'):

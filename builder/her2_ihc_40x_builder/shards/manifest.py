@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -107,7 +108,7 @@ class Manifest:
             "hue_references": self.hue_references,
         }
         content["sha256"] = checksum(content)
-        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -121,7 +122,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise ReleaseError(str(folder), "the folder of a data set", found, "Check the path.")
     path = folder / FILE_NAME
     try:
-        content = json.loads(_read(path), object_pairs_hook=_each_once)
+        content = json.loads(_read(path), object_pairs_hook=_each_once, parse_constant=_finite, parse_float=_finite)
         if content["format"] != MANIFEST_FORMAT or content["format_version"] != MANIFEST_VERSION:
             raise ValueError(f"format {content['format']!r}, version {content['format_version']!r}")
         manifest = Manifest(
@@ -150,6 +151,13 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         raise ValueError("a key that is there twice")
     return content
+
+
+def _finite(text: str) -> float:
+    """A number of JSON; NaN, which is not equal to itself, and what is too large are none."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text:.80} in place of a number")
+    return number
 
 
 def checksum(content: Mapping[str, Any]) -> str:
