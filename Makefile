@@ -19,6 +19,7 @@ test: $(VENV)/dev.done
 
 torture: $(VENV)/dev.done
 	TORTURE=$(SHARE) TORTURE_SEED='$(SEED)' $(BIN)/python -m pytest -n auto --dist worksteal tests/torture
+	TORTURE=$(SHARE) $(BIN)/python -m pytest -n auto --dist worksteal -m hypothesis --hypothesis-seed='$(SEED)'
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

@@ -25,13 +25,16 @@ from drawn_slides import Cohort, build, draw_cohort  # noqa: E402
 from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, write_twin  # noqa: E402
 from her2_ihc_40x_builder.pack import PackOptions, pack_release  # noqa: E402
 from hub_double import hub  # noqa: E402, F401 (a fixture)
+from torture.campaign import SHARE  # noqa: E402
 from twin_images import SHARED, SIZE, MakeRelease, tiny_image  # noqa: E402
 from zenodo_double import zenodo  # noqa: E402, F401 (a fixture)
 
 datasets.disable_progress_bars()
 # An example takes longer where the machine is busy: that says nothing of the code.
-settings.register_profile("tests", deadline=None)
-settings.load_profile("tests")
+settings.register_profile("tests", deadline=None, derandomize=True)
+# A campaign (`make torture`) tries other examples, and more of them where a test does not say how many.
+settings.register_profile("campaign", deadline=None, max_examples=max(100, round(1000 * (SHARE or 0))), database=None)
+settings.load_profile("tests" if SHARE is None else "campaign")
 
 
 @pytest.hookimpl(optionalhook=True)
