@@ -22,5 +22,5 @@ def tiny_image(patch: TwinPatch, size: int = SIZE) -> bytes:
     rng = np.random.default_rng(zlib.crc32(patch.file_name.encode()))
     pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG" if patch.suffix == "png" else "JPEG")
+    Image.fromarray(pixels).save(file, "PNG" if patch.suffix == "png" else "JPEG", compress_level=1)
     return file.getvalue()
