@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -143,45 +144,50 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+# The program itself has imported nothing yet when it begins, so its command imports what it needs.
 INTERRUPTED = """
 import sys
-from her2_ihc_40x_builder import cli
 from her2_ihc_40x_builder.__main__ import main
-from her2_ihc_40x_builder.parallel import Processes, run_tasks
-from orphans import linger
 def run():
+    from her2_ihc_40x_builder.parallel import Processes, run_tasks
+    from orphans import linger
     with Processes(2) as workers:
         run_tasks(linger, [sys.argv[1]] * 3, workers=workers, label="", unit="", killed=print)
+class Cli:
+    main = staticmethod(run)
 if __name__ == "__main__":
-    cli.main = run
+    sys.modules["her2_ihc_40x_builder.cli"] = Cli
     sys.exit(main())
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_who_alone_is_told_to_end_ends_workers_that_are_at_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [0, 80], ids=["forked", "spawned"])
+def test_who_alone_is_told_to_end_ends_workers_that_are_at_work(tmp_path: Path, depth: int) -> None:
     """As systemd and `docker stop` tell it: a terminal tells the workers too."""
     (tmp_path / "main.py").write_text(INTERRUPTED)
     (tmp_path / "orphans.py").write_text(LINGER)
     (tmp_path / "pids").mkdir()
-    (tmp_path / "tmp").mkdir()
-    main = subprocess.Popen(
-        [sys.executable, str(tmp_path / "main.py"), str(tmp_path / "pids")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
-    )
-    while len(list((tmp_path / "pids").iterdir())) < 2:
-        assert main.poll() is None
-        time.sleep(0.05)
-    main.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    printed, said = main.communicate(timeout=60)
-    assert time.monotonic() - began < 20  # of 600; a second, where nothing else runs
-    assert (printed, main.returncode) == ("", 130)
-    assert said == "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
-    assert list((tmp_path / "tmp").iterdir()) == []
+    # The server of forks needs a temporary folder of a short path.
+    with tempfile.TemporaryDirectory(prefix="her2-", suffix="x" * depth, dir="/tmp") as temporary:
+        main = subprocess.Popen(
+            [sys.executable, str(tmp_path / "main.py"), str(tmp_path / "pids")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": temporary},
+        )
+        while len(list((tmp_path / "pids").iterdir())) < 2:
+            assert main.poll() is None
+            time.sleep(0.05)
+        assert any(Path(temporary).iterdir()) == (depth == 0)
+        main.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        printed, said = main.communicate(timeout=60)
+        assert time.monotonic() - began < 20  # of 600; a second, where nothing else runs
+        assert (printed, main.returncode) == ("", 130)
+        assert said == "her2-ihc-40x: interrupted; the same command goes on or begins again\n"
+        assert list(Path(temporary).iterdir()) == []
     assert not any(_runs(int(path.name)) for path in (tmp_path / "pids").iterdir())
 
 
