@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -174,6 +175,7 @@ def _figure_places(figures: Sequence[Figure]) -> dict[str, str]:
     return {place: text.rstrip() for place, text in places.items()}
 
 
+@cache
 def _read_yaml(name: str) -> Any:
     return yaml.safe_load((_template_folder() / name).read_text(encoding="utf-8"))
 
