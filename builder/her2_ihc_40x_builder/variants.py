@@ -10,6 +10,9 @@ from her2_ihc_40x import CLASSES, ReleasePatch
 
 from .shards.files import Sides
 
+#: Behind the id of a patch of the WSI variant whose name another image has in the patch variant.
+WSI_MARK = ".wsi"
+
 
 @dataclass(frozen=True)
 class MatchedPatch:
@@ -86,7 +89,7 @@ def _named(rows: Sequence[tuple[ReleasePatch, Sides]]) -> tuple[MatchedPatch, ..
     named = []
     for patch, sides in rows:
         clash = patch.config != "patch_split" and patch.stem in taken
-        named.append(MatchedPatch(patch, sides, f"{patch.stem}.wsi" if clash else patch.stem))
+        named.append(MatchedPatch(patch, sides, f"{patch.stem}{WSI_MARK}" if clash else patch.stem))
     return tuple(named)
 
 

@@ -82,7 +82,7 @@ def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert re.search("BROKEN +patients_listed +1 of 2 patients", printed)
     assert "--patients knows 3 of 8 slides; 5 are not tested by it: clean-3, clean-4, clean-5, ..." in printed
-    assert "a slide that --patients lists is known of 3 of 8 patches" in printed
+    assert "a patient by --patients, else by case_id is known of 3 of 8 patches" in printed
     assert main(["audit", str(folder), "--patients", str(table), "--json"]) == 1
     counted = json.loads(capsys.readouterr().out)["patients_table"]
     assert counted == {"slides": 8, "known": 3, "unknown": 5}

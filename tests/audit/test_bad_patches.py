@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ pytest.importorskip("cv2", reason="needs the extra [build]")
 
 from audit_lab import audit, broken, clean, noise, of
 from her2_ihc_40x_builder.demo.drawing import draw_patch
+from her2_ihc_40x_builder.shards.files import Sides
 from planted import TEST, TRAIN, png, row, write_rows
 
 
@@ -31,6 +33,11 @@ def grey() -> bytes:
     return file.getvalue()
 
 
+def deep() -> bytes:
+    """An RGB PNG of 16 bits, of which a reader of 8 drops half."""
+    return bytes(imagecodecs.png_encode(noise(1).astype(np.uint16) * 257))
+
+
 GLASS = np.full((24, 24, 3), 240, np.uint8)
 BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "of one colour": ({"data": png(GLASS)}, {"constant": 1}),
@@ -40,6 +47,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "cut short": ({"data": png(noise(1))[:-200]}, {"readable": 1}),
     "small": ({"data": png(noise(1, 16))}, {"size": 1}),
     "grey": ({"data": grey()}, {"format": 1}),
+    "16 bits": ({"data": deep()}, {"format": 1}),
     "EXIF": ({"data": jpeg_with_exif()}, {"format": 1, "metadata": 1}),
     "another label": ({"label": 2}, {"scores": 1}),
     "another hash": ({"sha256": "0" * 64}, {"sha256": 1}),
@@ -66,6 +74,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
     "a label of no class": ({"label": 4, "label_source": "region"}, {"values": 1}),
     "a label below all": ({"label": -1, "label_source": "region"}, {"values": 1}),
     "a score of no class": ({"slide_score": 9, "label_source": "region"}, {"values": 1}),
+    "a label from nowhere": ({"label_source": "somebody"}, {"values": 1}),
     "a region's label": ({"label": 2, "label_source": "region"}, {}),
 }
 
@@ -89,6 +98,16 @@ def test_a_least_tissue_that_no_patch_can_have_is_none(tmp_path: Path) -> None:
     assert of(found, "glass").note.startswith("by each patch's own brightest colour")
 
 
+def test_glass_is_looked_for_where_the_row_says_nothing_of_tissue(tmp_path: Path) -> None:
+    pixels = np.full((256, 256, 3), 235, np.uint8)
+    pixels[:, :8] = draw_patch("3+", 0, 256)[:, :8]
+    rows = [(TRAIN, row("told", "a", png(draw_patch("3+", 1, 256)), tissue_fraction=0.5))]
+    rows += [(TRAIN, row("glass", "b", png(pixels)))]
+    found = audit(write_rows(tmp_path / "half", rows, parameters={"min_tissue": 0.1}))
+    assert of(found, "tissue").note == "tissue_fraction is known of 1 of 2 patches"
+    assert (of(found, "glass").status, of(found, "glass").examples) == ("told", (("glass",),))
+
+
 def test_one_id_for_two_patches(tmp_path: Path) -> None:
     rows = [*clean(), (TEST, row("clean-1", "other", png(noise(1))))]
     found = audit(write_rows(tmp_path / "ids", rows))
@@ -105,6 +124,38 @@ def test_one_image_under_two_labels(tmp_path: Path) -> None:
     found = audit(write_rows(tmp_path / "labels", rows))
     assert broken(found) == {"same_pixels_within": 1, "labels": 1}
     assert of(found, "labels").pairs[0].caption == "0 and 3+"
+
+
+def test_one_image_under_two_labels_in_the_two_configs(tmp_path: Path) -> None:
+    rows = [
+        *clean(),
+        (Sides("train", "none"), row("a", "a", png(noise(1)))),
+        (Sides("none", "train"), row("b", "a", png(noise(1)), label=3, slide_score=3)),
+    ]
+    found = audit(write_rows(tmp_path / "labels", rows))
+    assert broken(found) == broken(found, "patch_split") == {"labels": 1}
+    assert of(found, "labels").examples == (("a", "b"),)
+    assert of(found, "labels", "patch_split").examples == (("b", "a"),)
+
+
+def test_a_release_whose_name_tells_another_side_than_its_column(tmp_path: Path) -> None:
+    name = "her2-0-score_train_{}"
+    told = {"label_source": "release", "slide_side": "train"}
+    rows = [(TRAIN, row(name.format("01"), None, png(noise(1)), **told))]
+    rows += [(TEST, row(name.format("02"), None, png(noise(2)), **{**told, "slide_side": "test"}))]
+    rows += [(TEST, row(name.format("03") + ".wsi", None, png(noise(3)), **{**told, "slide_side": None}))]
+    rows += [(TRAIN, row("unnamed", None, png(noise(4)), **{**told, "slide_side": None}))]
+    finding = of(audit(write_rows(tmp_path / "release", rows, kind="release")), "names")
+    assert (finding.status, finding.count) == ("broken", 2)
+    assert finding.note.endswith("slide_side is known of 3 of 4 patches")
+
+
+def test_a_patch_of_the_slide_variant_whose_name_was_taken_keeps_its_file_name(tmp_path: Path) -> None:
+    data = png(noise(1))
+    image = {"bytes": data, "path": "her2-0-score_train_01.png"}
+    of_wsi = row("her2-0-score_train_01.wsi", None, data, image=image, label_source="release")
+    found = audit(write_rows(tmp_path / "release", [(TRAIN, of_wsi)], kind="release"))
+    assert of(found, "image_path").status == "ok"
 
 
 def test_a_release_with_a_label_below_its_slide_or_on_the_wrong_side(tmp_path: Path) -> None:

@@ -141,6 +141,44 @@ def test_patients_spelled_alike_are_told_by_column_and_by_table(
     assert "P1 | P 1 | p1" in printed
 
 
+def test_a_patient_known_here_by_the_column_and_there_by_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        (TRAIN, row("a", "SA", png(noise(1)), case_id="P-X")),
+        (TEST, row("b", "SB", png(noise(2)))),
+        (TRAIN, row("c", "SC", png(noise(3)), case_id="P-Y")),
+    ]
+    folder = write_rows(tmp_path / "half", rows)
+    table = tmp_path / "patients.csv"
+    table.write_text("slide_id,case_id\nSB,P-X\nSC,P-Z\n")
+    assert main(["audit", str(folder), "--patients", str(table)]) == 1
+    printed = capsys.readouterr().out
+    assert re.search("unknown +patients +- .*\n +not tested: no patch of the test side has case_id", printed)
+    assert re.search("BROKEN +patients_listed +1 of 2 patients", printed)
+    assert "of 1 slides the table names another patient than case_id does" in printed
+
+
+@pytest.mark.parametrize("column", ["slide_id", "case_id", "x"])
+def test_what_is_known_of_one_side_alone_is_not_called_sound(tmp_path: Path, column: str) -> None:
+    rows = [(side, row(side.wsi, side.wsi, png(noise(1)), case_id=side.wsi, x=0, y=0)) for side in (TRAIN, TEST)]
+    whole = audit(write_rows(tmp_path / "whole", rows))
+    rows[1][1].update({"x": None, "y": None} if column == "x" else {column: None})
+    half = audit(write_rows(tmp_path / "half", rows))
+    checks = {"slide_id": ("slides", "slide_names"), "case_id": ("patients", "patient_names"), "x": ("windows",)}
+    for check in checks[column]:
+        assert of(whole, check).status == "ok"
+        assert of(half, check).unknown in (
+            f"no patch of the test side has {column}",
+            "no patch of the test side has slide_id, x, y",
+        )
+
+
+def test_of_a_side_that_is_not_there_nothing_is_said(tmp_path: Path) -> None:
+    found = audit(write_rows(tmp_path / "train", [(TRAIN, row("a", "a", png(noise(1))))]))
+    assert of(found, "slides").unknown == "no patch is on the test side"
+
+
 def test_near_copies_are_found_across_the_sides(near: Path) -> None:
     finding = of(audit(near), "near_across")
     assert (finding.status, finding.count, finding.of) == ("broken", len(COPIES), len(COPIES) + 5)

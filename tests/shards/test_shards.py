@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from her2_ihc_40x import FEATURES
 from her2_ihc_40x_builder.shards import files
-from her2_ihc_40x_builder.shards.files import SCHEMA, Sides, UnitWriter, digest, file_stem, open_shard
+from her2_ihc_40x_builder.shards.files import ROW_GROUP_BYTES, SCHEMA, Sides, UnitWriter, digest, file_stem, open_shard
 
 TRAIN = Sides("train", "train")
 
@@ -39,6 +39,13 @@ def test_a_file_is_what_its_entry_says(tmp_path: Path) -> None:
     data = (tmp_path / shard.path).read_bytes()
     assert shard.path == f"data/wsi_train/patch_train/{file_stem('S1')}.parquet"
     assert (shard.bytes, shard.sha256, shard.rows) == (len(data), hashlib.sha256(data).hexdigest(), 40)
+
+
+def test_a_row_group_of_large_images_takes_no_further_row(tmp_path: Path) -> None:
+    data = bytes(ROW_GROUP_BYTES // 3)
+    (shard,) = write(tmp_path, [{**row(n), "image": {"bytes": data, "path": None}} for n in range(5)])
+    metadata = pq.ParquetFile(tmp_path / shard.path).metadata
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [4, 1]
 
 
 def test_settings_that_readers_and_uploads_hang_on(tmp_path: Path) -> None:

@@ -108,4 +108,4 @@ def _subjects(edition: Edition, prints: list[Print], cases: Mapping[str, str]) -
     for config in CONFIGS:
         inside = [p for p in prints if (p.sides.wsi if config == "wsi_split" else p.sides.patch) != "none"]
         if inside:
-            yield Subject(config, inside, edition.manifest, cases)
+            yield Subject(config, inside, edition.manifest, cases, prints)

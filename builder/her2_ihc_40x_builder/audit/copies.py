@@ -10,6 +10,8 @@ from .near import Match, find_near
 from .prints import Print
 from .texture_file import StoredTexture, StoredTextures
 
+#: Pixels a side of a patch below which what looks alike need not be the same tissue: docs/decisions.md.
+_SMALLEST = 128
 #: By fewer an image is found by luck.
 _FEW_CORNERS = 4
 _KINDS: Mapping[str, tuple[str, Callable[[Print], str]]] = {
@@ -46,13 +48,14 @@ def check_exact(subject: Subject) -> Iterator[Finding]:
 
 
 def check_labels(subject: Subject) -> Iterator[Finding]:
-    """One image under two labels, on any side."""
+    """One image under two labels, on any side, or in this config and in the other one alone."""
+    inside = {patch.place for patch in subject.prints}
     pairs = []
-    for group in _groups(subject.prints, lambda patch: patch.pixels):
-        first = group[0]
-        pairs += [
-            Pair(first, other, f"{first.label} and {other.label}") for other in group if other.label != first.label
-        ]
+    for group in _groups(subject.everything, lambda patch: patch.pixels):
+        first = next((patch for patch in group if patch.place in inside), None)
+        if first is not None:
+            others = [patch for patch in group if patch.label != first.label]
+            pairs += [Pair(first, other, f"{first.label} and {other.label}") for other in others]
     yield Finding(
         subject.config,
         "labels",
@@ -72,6 +75,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     matches.sort(key=lambda match: (-match.likeness * match.overlap, match))
     leaked = {queries[match.query] for match in matches}
     plain = sum(_texture(patches[0]).corners < _FEW_CORNERS for patches in (*test.values(), *train.values()))
+    small = sum(_is_small(patch) for patch in subject.prints)
     pairs = [Pair(test[queries[m.query]][0], train[pool[m.pool]][0], _describe(m)) for m in matches]
     worst = {match.query: match.pool for match in reversed(matches)}  # of each query the first
     twins = [
@@ -82,6 +86,8 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     other = sum(pair.left.label != pair.right.label for pair in pairs)
     notes = [f"{plain} images with hardly any structure (glass) match little or nothing"] if plain else []
     notes += [f"{len(pairs)} pairs, {other} of them of two labels"] if pairs else []
+    too_small = f"of fewer than {_SMALLEST} pixels a side: too little is seen in them to tell tissue apart"
+    notes += [f"{small:,} patches are {too_small}"] if small else []
     yield Finding(
         subject.config,
         "near_across",
@@ -90,6 +96,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
         len(subject.split["test"]),
         unit="test patches",
         binding=subject.by_pixel,
+        unknown=f"all patches are {too_small}" if small == len(subject.prints) else None,
         note="; ".join(notes),
         **pairs_found(pairs, twins),
     )
@@ -117,12 +124,16 @@ def _within(subject: Subject, group: Sequence[Print], caption: str) -> Iterator[
 
 
 def _by_pixels(prints: Sequence[Print]) -> dict[str, list[Print]]:
-    """Readable patches by their pixels: what is there many times is compared once."""
+    """Patches in which tissue can be told, by their pixels: what is there many times is compared once."""
     groups: dict[str, list[Print]] = defaultdict(list)
     for patch in prints:
-        if patch.texture is not None:
+        if patch.texture is not None and not _is_small(patch):
             groups[patch.pixels].append(patch)
     return groups
+
+
+def _is_small(patch: Print) -> bool:
+    return patch.texture is not None and min(patch.image.width, patch.image.height) < _SMALLEST
 
 
 def _stored(groups: Mapping[str, list[Print]]) -> StoredTextures:

@@ -27,6 +27,8 @@ _PNG_SIZES = {
     "sBIT": (1, 2, 3, 4),
     "bKGD": (1, 2, 6),
 }
+#: The most that a number of these can be: points of colour in 1/100,000, and pixels a metre.
+_MOST_CHROMATICITY, _MOST_DENSITY = 200_000, 10_000_000
 _PNG_KINDS = {"eXIf": "EXIF", "iCCP": "ICC", "tEXt": "text", "zTXt": "text", "iTXt": "text"}
 #: Bytes of tRNS by the colour type: one grey level, or one colour.
 _TRANSPARENT = {0: 2, 2: 6}
@@ -80,7 +82,7 @@ def _walk_png(data: bytes) -> Iterator[str | None]:
     while at + 12 <= len(data):
         size, code = struct.unpack_from(">I4s", data, at)
         name, start, at = _name(code), at + 8, at + 12 + size
-        fits = size in _PNG_SIZES.get(name, ()) and name not in seen
+        fits = size in _PNG_SIZES.get(name, ()) and name not in seen and _are_numbers(name, data[start : at - 4])
         if name == "IDAT":
             fits = name not in seen or before == name
         elif name == "PLTE":  # in an image without a palette it is a proposal, of 768 bytes
@@ -96,6 +98,18 @@ def _walk_png(data: bytes) -> Iterator[str | None]:
         yield _NO_END
     elif at < len(data):
         yield _BEHIND
+
+
+def _are_numbers(name: str, content: bytes) -> bool:
+    """Whether a chunk holds what numbers of its meaning can be, and not a text of its size; of 8 bits a sample."""
+    if name == "cHRM":
+        return all(number <= _MOST_CHROMATICITY for number in struct.unpack(">8I", content))
+    if name == "pHYs":
+        across, down, unit = struct.unpack(">2IB", content)
+        return bool(max(across, down) <= _MOST_DENSITY and unit <= 1)
+    if name == "bKGD" and len(content) > 1:
+        return not any(content[::2])
+    return True
 
 
 def _png_kind(name: str, head: bytes) -> str:

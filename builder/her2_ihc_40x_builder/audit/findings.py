@@ -95,12 +95,14 @@ class Subject:
         prints: the patches in it, in path order.
         manifest: of the data set.
         cases: slide id -> patient, where known.
+        everything: the patches of both configs.
     """
 
     config: str
     prints: Sequence[Print]
     manifest: Manifest
     cases: Mapping[str, str]
+    everything: Sequence[Print]
 
     def side(self, patch: Print) -> str:
         """The side that a patch is on."""

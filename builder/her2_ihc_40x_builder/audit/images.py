@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +18,11 @@ from ..patches.pixels import Rgb
 from .embedded import find_embedded
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-#: More pixels are not decoded: a patch has one million.
-MAX_PIXELS = 1 << 24
+#: More pixels are not decoded: a build makes no more of a patch, and the release has a million.
+MAX_PIXELS = 8192 * 8192
+#: Of more, one image is decoded at a time.
+_MANY_PIXELS = 1 << 22
+_ONE_AT_A_TIME = threading.Lock()
 _GPS_TAG = 0x8825  # of EXIF: the pointer to GPS data
 
 
@@ -26,7 +31,8 @@ class ImageFile:
     """What an image file is.
 
     Args:
-        format, mode, width, height: as its header says; empty and 0 if there is no such header.
+        format, mode, width, height: as its header says, a mode of 16 bits with ";16"; empty and 0 if there is no such
+            header.
         embedded: kinds of metadata in it: EXIF, GPS, XMP, text, comment, IPTC, ICC, ...
         fault: why it cannot be used; None if it was decoded.
         pixels_hash: of size and RGB pixels, the same for every encoding of them; None with a fault.
@@ -58,8 +64,9 @@ def look_at(data: bytes) -> tuple[ImageFile, Rgb | None]:
         return ImageFile(fault="no PNG, JPEG or WebP" if data else "no bytes"), None
     except IMAGE_ERRORS as error:
         return ImageFile(fault=_plain(error)), None
-    form = (str(image.format), image.mode, image.width, image.height)
-    with image:
+    form = (str(image.format), _mode(image), image.width, image.height)
+    many = image.width * image.height > _MANY_PIXELS
+    with image, _ONE_AT_A_TIME if many else nullcontext():
         if image.width * image.height > MAX_PIXELS:
             return ImageFile(*form, fault=f"{image.width} x {image.height} pixels, too many to decode"), None
         try:
@@ -67,12 +74,19 @@ def look_at(data: bytes) -> tuple[ImageFile, Rgb | None]:
                 raise ValueError("several frames")
             image.load()
             embedded = tuple(sorted(set(_embedded(image, data))))
-            pixels = np.asarray(image.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         except IMAGE_ERRORS as error:
             return ImageFile(*form, fault=_plain(error)), None
     digest = hashlib.sha256(f"{image.width} {image.height} ".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return ImageFile(*form, embedded, None, digest.hexdigest()), pixels
+
+
+def _mode(image: Image.Image) -> str:
+    """Pillow's name of the mode; of RGB it does not say when the file has 16 bits, of which it drops half."""
+    tiles = getattr(image, "tile", [])  # as the decoder is told; no public name has the depth
+    deep = any(";16" in str(tile[3]) for tile in tiles) and ";16" not in image.mode
+    return f"{image.mode};16" if deep else image.mode
 
 
 def _plain(error: BaseException) -> str:

@@ -6,7 +6,10 @@ import heapq
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeAlias
+
+from her2_ihc_40x import ReleaseError, parse_patch_name
 
 from ..geometry import Box
 from ..spelling import plain_name, spellings
@@ -27,13 +30,13 @@ def check_slides(subject: Subject) -> Iterator[Finding]:
 
 
 def check_patients(subject: Subject) -> Iterator[Finding]:
-    """Patients as slides are checked, by the column case_id, and by the table if one was given."""
+    """Patients as slides are checked, by the column case_id, and by the table before it if one was given."""
     yield _shared(subject, "patients", "patient", "case_id", _case)
     yield _alike(subject, "patient_names", "patient", "case_id", _case)
     if subject.cases:
-        listed = "a slide that --patients lists"
+        listed = "a patient by --patients, else by case_id"
         by_table = _listed(subject)
-        yield _shared(subject, "patients_listed", "patient", listed, by_table)
+        yield _shared(subject, "patients_listed", "patient", listed, by_table, _contradictions(subject))
         yield _alike(subject, "patient_names_listed", "patient", listed, by_table)
 
 
@@ -46,7 +49,18 @@ def _case(patch: Print) -> str | None:
 
 
 def _listed(subject: Subject) -> Callable[[Print], str | None]:
-    return lambda patch: subject.cases.get(patch.slide_id or "")
+    """By the table, else by the column: one patient may be known of one slide here and of another there."""
+    return lambda patch: subject.cases.get(patch.slide_id or "") or patch.case_id
+
+
+def _contradictions(subject: Subject) -> str:
+    """Of how many slides the table and the column name two patients, in words."""
+    other = {
+        patch.slide_id
+        for patch in subject.prints
+        if patch.case_id and subject.cases.get(patch.slide_id or "", patch.case_id) != patch.case_id
+    }
+    return f"of {len(other):,} slides the table names another patient than case_id does" if other else ""
 
 
 def _alike(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:
@@ -63,18 +77,21 @@ def _alike(subject: Subject, check: str, what: str, column: str, key: Callable[[
         len(named["test"]),
         unit=f"{what}s",
         binding=False,
-        unknown=_unknown(subject, column, sum(map(len, named.values()))),
+        unknown=_unknown(subject, column, lambda patch: bool(key(patch))),
         **groups_found(sorted(alike)),
     )
 
 
-def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None]) -> Finding:
+def _shared(
+    subject: Subject, check: str, what: str, column: str, key: Callable[[Print], str | None], note: str = ""
+) -> Finding:
     counts = {side: Counter(filter(None, map(key, prints))) for side, prints in subject.split.items()}
     both = counts["train"].keys() & counts["test"].keys()
     leaked = sum(counts["test"][name] for name in both)
     known = sum(sum(each.values()) for each in counts.values())
     notes = [_share(leaked, subject, f"come from {what}s with training patches")] if both else []
     notes += [_partly(known, len(subject.prints), column)] if 0 < known < len(subject.prints) else []
+    notes += [note] if note else []
     return Finding(
         subject.config,
         check,
@@ -83,7 +100,7 @@ def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[
         len(counts["train"].keys() | counts["test"].keys()),
         unit=f"{what}s",
         binding=subject.by_slide,
-        unknown=_unknown(subject, column, known),
+        unknown=_unknown(subject, column, lambda patch: bool(key(patch))),
         note="; ".join(notes),
         **names_found(both),
     )
@@ -91,11 +108,14 @@ def _shared(subject: Subject, check: str, what: str, column: str, key: Callable[
 
 def check_names(subject: Subject) -> Iterator[Finding]:
     """Patches of a release whose names tell that their slide is on the other side of the slide split."""
-    told = [patch for patch in subject.prints if patch.slide_side is not None]
+    sides = {patch.place: _sides_told(subject, patch) for patch in subject.prints}
+    told = [patch for patch in subject.prints if sides[patch.place]]
     if subject.regenerated and not told:
         return
-    wrong = [patch for patch in told if patch.slide_side != subject.side(patch)]
+    wrong = [patch for patch in told if sides[patch.place] != {subject.side(patch)}]
     leaked = sum(subject.side(patch) == "test" for patch in wrong)
+    notes = [_share(leaked, subject, "come from slides on the training side")] if wrong else []
+    notes += [_partly(len(told), len(subject.prints), "slide_side")] if 0 < len(told) < len(subject.prints) else []
     yield patches_found(
         subject,
         "names",
@@ -103,8 +123,17 @@ def check_names(subject: Subject) -> Iterator[Finding]:
         wrong,
         binding=subject.by_slide,
         unknown=None if told else "no patch has slide_side",
-        note=_share(leaked, subject, "come from slides on the training side") if wrong else "",
+        note="; ".join(notes),
     )
+
+
+def _sides_told(subject: Subject, patch: Print) -> set[str]:
+    """The side of the slide split that a patch's row tells, and in a release its name."""
+    told = {patch.slide_side} if patch.slide_side is not None else set()
+    if not subject.regenerated:
+        with suppress(ReleaseError):
+            told.add(parse_patch_name(f"{patch.name}.png")[1])
+    return told
 
 
 def check_windows(subject: Subject) -> Iterator[Finding]:
@@ -130,7 +159,7 @@ def check_windows(subject: Subject) -> Iterator[Finding]:
         len(subject.split["test"]),
         unit="test patches",
         binding=subject.by_pixel,
-        unknown=_unknown(subject, "slide_id, x, y", known),
+        unknown=_unknown(subject, "slide_id, x, y", lambda patch: bool(patch.slide_id and patch.box)),
         note="; ".join(notes),
         **{**pairs_found(shared), "left_out": left_out},
     )
@@ -178,11 +207,17 @@ def _box(patch: Print) -> Box:
     return Box(y, x, max(1, patch.image.width), max(1, patch.image.height))
 
 
-def _unknown(subject: Subject, columns: str, known: int) -> str | None:
-    """Why a check says nothing, if it does."""
-    if known or not subject.prints:
-        return None
-    return f"no patch has {columns}"
+def _unknown(subject: Subject, columns: str, is_known: Callable[[Print], bool]) -> str | None:
+    """Why a check of one side against the other says nothing, if it does: of one of them nothing is known."""
+    known = {side: sum(map(is_known, prints)) for side, prints in subject.split.items()}
+    if not any(known.values()):
+        return f"no patch has {columns}"
+    for side, count in known.items():
+        if not subject.split[side]:
+            return f"no patch is on the {side} side"
+        if not count:
+            return f"no patch of the {side} side has {columns}"
+    return None
 
 
 def _partly(known: int, of: int, column: str) -> str:

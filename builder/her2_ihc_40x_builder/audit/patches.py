@@ -110,8 +110,8 @@ def check_rows(subject: Subject) -> Iterator[Finding]:
     yield patches_found(
         subject,
         "values",
-        "A label is a class; where known, a slide's score is one, tissue is from 0 to 1, hue similarity from -1 to 1, "
-        "mpp above 0 and below 1, x and y from 0.",
+        "A label is a class from a region, slide or release; where known, a slide's score is one, tissue is from 0 to "
+        "1, hue similarity from -1 to 1, mpp above 0 and below 1, x and y from 0.",
         wrong,
         note=_tally(Counter(column for patch in wrong for column in patch.impossible)),
     )
@@ -139,7 +139,8 @@ def check_metadata(subject: Subject) -> Iterator[Finding]:
 def _is_own_name(patch: Print) -> bool:
     """Whether an image's file name tells no more than the patch's id: no folder, and no name of anything else."""
     stem, dot, suffix = (patch.stored_as or "").rpartition(".")
-    return stem == patch.patch_id and not {"/", "\\"} & set(stem) and (dot + suffix).lower() in _SUFFIXES
+    named = stem in (patch.patch_id, patch.name)
+    return named and not {"/", "\\"} & set(stem) and (dot + suffix).lower() in _SUFFIXES
 
 
 def check_content(subject: Subject) -> Iterator[Finding]:
@@ -149,18 +150,21 @@ def check_content(subject: Subject) -> Iterator[Finding]:
         yield patches_found(subject, look, promise, found, binding=subject.regenerated)
     least = subject.manifest.parameters.get("min_tissue")
     known = [patch for patch in subject.prints if patch.tissue is not None]
+    rest = list(subject.prints)
     if known and isinstance(least, int | float) and 0 <= least <= 1:
         poor = [patch for patch in known if patch.tissue is not None and not patch.tissue >= least]
-        yield patches_found(subject, "tissue", f"Every patch has at least {least:.0%} of tissue.", poor)
-        return
-    yield patches_found(
-        subject,
-        "glass",
-        f"No patch is glass for more than {_MOSTLY_GLASS:.0%}.",
-        [patch for patch in subject.prints if patch.glass > _MOSTLY_GLASS and not patch.look],
-        binding=False,
-        note="by each patch's own brightest colour: the white point is not known",
-    )
+        rest = [patch for patch in subject.prints if patch.tissue is None]
+        partly = f"tissue_fraction is known of {len(known):,} of {len(subject.prints):,} patches" if rest else ""
+        yield patches_found(subject, "tissue", f"Every patch has at least {least:.0%} of tissue.", poor, note=partly)
+    if rest:
+        yield patches_found(
+            subject,
+            "glass",
+            f"No patch is glass for more than {_MOSTLY_GLASS:.0%}.",
+            [patch for patch in rest if patch.glass > _MOSTLY_GLASS and not patch.look],
+            binding=False,
+            note="by each patch's own brightest colour: the white point is not known",
+        )
 
 
 def _rank(label: str) -> int:

@@ -19,6 +19,7 @@ from ..parallel import run_tasks
 from ..patches.pixels import Rgb
 from ..patches.tissue import GLASS_DENSITY
 from ..shards.files import SCHEMA, Shard, Sides, open_shard
+from ..variants import WSI_MARK
 from .images import ImageFile, look_at
 from .texture import darkest, describe, shrink
 from .texture_file import StoredTexture, TextureFile
@@ -27,6 +28,7 @@ from .texture_file import StoredTexture, TextureFile
 MAX_GROUP_BYTES = 256 << 20
 _MAX_TEXT = 1000
 _CLASSES = range(len(CLASSES))
+_SOURCES = ("region", "slide", "release")
 _COLUMNS = [name for name in SCHEMA.names if name != "roi_id"]
 #: In levels: without more, an overview shows nothing.
 _BLANK = 2.0
@@ -84,6 +86,11 @@ class Print:
     look: str
     glass: float
     texture: StoredTexture | None = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The stem of the file that the patch was in the release: its id, but for the mark of a variant."""
+        return self.patch_id.removesuffix(WSI_MARK)
 
     @property
     def pixels(self) -> str:
@@ -201,6 +208,8 @@ def _impossible(row: Mapping[str, Any]) -> Iterator[str]:
         yield "label"
     if score is not None and score not in _CLASSES:
         yield "slide_score"
+    if row["label_source"] not in _SOURCES:
+        yield "label_source"
     tissue, mpp, hue = row["tissue_fraction"], row["mpp"], row["hue_similarity"]
     if tissue is not None and not 0 <= tissue <= 1:
         yield "tissue_fraction"

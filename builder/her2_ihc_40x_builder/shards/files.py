@@ -25,6 +25,8 @@ from her2_ihc_40x import FEATURES
 from .codecs import UNCOMPRESSED, column_codecs, read_footer
 
 ROW_GROUP_ROWS = 8
+#: Of images: a row group that has as much takes no further row.
+ROW_GROUP_BYTES = 64 << 20
 MAX_FILE_BYTES = 500_000_000
 _READ_BUFFER = 1 << 16
 _MAX_NAME = 120
@@ -199,6 +201,7 @@ class _OpenFile:
     def __init__(self, root: Path, path: str, unit: str) -> None:
         self._path, self._unit = path, unit
         self._rows: list[Mapping[str, Any]] = []
+        self._image_bytes = 0
         self._count = 0
         self._hash = hashlib.sha256()
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +236,8 @@ class _OpenFile:
 
     def add(self, row: Mapping[str, Any]) -> None:
         self._rows.append(row)
-        if len(self._rows) == ROW_GROUP_ROWS:
+        self._image_bytes += len((row["image"] or {}).get("bytes") or b"")
+        if len(self._rows) == ROW_GROUP_ROWS or self._image_bytes >= ROW_GROUP_BYTES:
             self._write_group()
 
     def _write_group(self) -> None:
@@ -241,6 +245,7 @@ class _OpenFile:
         self._writer.write_table(pa.Table.from_arrays(columns, schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
         self._count += len(self._rows)
         self._rows.clear()
+        self._image_bytes = 0
 
     def close(self) -> Shard:
         if self._rows:
