@@ -114,6 +114,8 @@ def test_the_leak_of_a_release_has_its_figures(shards: Path) -> None:
     text = render_card(read_manifest(shards), leak=Leak(2200, 1748, "slide_side"))
     assert "**`patch_split` leaks**: by their names, **1,748 of its 2,200 test patches**" in text
     assert "may leak" in render_card(read_manifest(shards))
+    assert "`wsi_split` may leak" not in render_card(read_manifest(shards))
+    assert "**`wsi_split` may leak**: 3 of its patches" in render_card(read_manifest(shards), strays=3)
 
 
 def test_figures_have_captions_and_are_there(shards: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from built_twin import COLOURS, LEAK, SLIDES, write_lab
 from her2_ihc_40x import CLASSES, ReleaseError
-from her2_ihc_40x_builder.card.contents import measure_leak, patches_per_slide, read_images, read_rows
+from her2_ihc_40x_builder.card.contents import count_strays, measure_leak, patches_per_slide, read_images, read_rows
 from her2_ihc_40x_builder.shards.files import Shard
 from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
 
@@ -38,6 +38,14 @@ def test_what_a_release_lets_be_known_of_its_leak(shards: Path) -> None:
     assert leak.shared == sum(row.patch_side == "test" and row.slide_side == "train" for row in rows) > 0
     assert not patches_per_slide(rows)
     assert measure_leak([row for row in rows if row.patch_side == "train"]) is None
+
+
+def test_patches_of_the_split_by_slide_that_their_names_put_elsewhere_are_counted(shards: Path) -> None:
+    rows = read_rows(shards, read_manifest(shards))
+    assert count_strays(rows) == 0
+    at = next(at for at, row in enumerate(rows) if row.wsi_side == "test")
+    rows[at] = dataclasses.replace(rows[at], slide_side="train")
+    assert count_strays(rows) == 1
 
 
 def test_known_slides_tell_it_exactly(tmp_path: Path) -> None:

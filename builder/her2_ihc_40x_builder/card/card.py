@@ -22,13 +22,14 @@ FILE_NAME = "README.md"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak | None = None) -> str:
+def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak | None = None, strays: int = 0) -> str:
     """The text of the card: a function of its arguments.
 
     Args:
         manifest: of the data set.
         figures: in the order in which they are shown.
         leak: what is known of slides on both sides of `patch_split`.
+        strays: patches of `wsi_split` on another side than their names tell.
     """
     kind = _kind(manifest)
     configs = _configs(manifest)
@@ -41,7 +42,7 @@ def render_card(manifest: Manifest, figures: Sequence[Figure] = (), leak: Leak |
         "part": " **This is not the whole release: see the counts.**" if tables.is_part(manifest) else "",
         "configs": tables.configs_table(configs),
         "counts": tables.counts_table(manifest),
-        "leak": tables.leak_text(manifest, leak),
+        "leak": tables.leak_text(manifest, leak, strays),
         "parameters": tables.parameters_table(manifest, _read_yaml("parameters.yaml")[kind]),
         "yield": tables.yield_table(manifest),
         "definitions": tables.definitions_table(),

@@ -16,7 +16,7 @@ from ..shards import manifest
 from ..shards.manifest import Companion, Manifest, read_manifest
 from ..shards.staging import link_or_copy, sync_folder
 from . import card, croissant
-from .contents import measure_leak, read_rows
+from .contents import count_strays, measure_leak, read_rows
 from .figures import FOLDER, draw_figures
 
 _PARTIAL, _OLD = ".partial", ".old"
@@ -87,7 +87,7 @@ def _render(folder: Path, described: Manifest) -> dict[str, bytes]:
     figures = draw_figures(folder, described, rows)
     return {
         **{figure.path: figure.png for figure in figures},
-        card.FILE_NAME: card.render_card(described, figures, measure_leak(rows)).encode(),
+        card.FILE_NAME: card.render_card(described, figures, measure_leak(rows), count_strays(rows)).encode(),
         croissant.FILE_NAME: croissant.render_croissant(described, card.summary(described)).encode(),
     }
 

@@ -52,6 +52,11 @@ class Row:
     sha256: str
 
     @property
+    def wsi_side(self) -> str:
+        """The side of `wsi_split` that it is on."""
+        return self.shard.split("/")[1].removeprefix("wsi_")
+
+    @property
     def patch_side(self) -> str:
         """The side of `patch_split` that it is on."""
         return self.shard.split("/")[2].removeprefix("patch_")
@@ -116,6 +121,11 @@ def measure_leak(rows: list[Row]) -> Leak | None:
     if any(row.slide_side is not None for row in test):
         return Leak(len(test), sum(row.slide_side == "train" for row in test), "slide_side")
     return None
+
+
+def count_strays(rows: Sequence[Row]) -> int:
+    """The patches of `wsi_split` that are on another side than their names tell."""
+    return sum(row.wsi_side != "none" and row.slide_side not in (None, row.wsi_side) for row in rows)
 
 
 def patches_per_slide(rows: list[Row]) -> Counter[tuple[str, str]]:

@@ -85,12 +85,17 @@ def yield_table(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def leak_text(manifest: Manifest, leak: Leak | None) -> str:
-    """What a user must know of `patch_split`, with the figures of this data set."""
-    return "\n".join(f"- {line}" for line in _leak_lines(manifest, leak))
+def leak_text(manifest: Manifest, leak: Leak | None, strays: int = 0) -> str:
+    """What a user must know of the splits, with the figures of this data set."""
+    return "\n".join(f"- {line}" for line in _leak_lines(manifest, leak, strays))
 
 
-def _leak_lines(manifest: Manifest, leak: Leak | None) -> Iterator[str]:
+def _leak_lines(manifest: Manifest, leak: Leak | None, strays: int) -> Iterator[str]:
+    if strays:
+        yield (
+            f"**`wsi_split` may leak**: {strays:,} of its patches are on another side than their names tell. Do not "
+            "report on it before you know why."
+        )
     if "wsi_split" in manifest.counts:
         yield "`wsi_split` puts a slide's patches on one side. Whether a patient's are on one side is another question."
     if "patch_split" not in manifest.counts:
