@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,62 @@ def test_other_parameters_need_overwrite_and_make_anew(own_cohort: Cohort, tmp_p
     assert contents(out) == contents(tmp_path / "fresh")
     build(own_cohort, out, overwrite=True, hue_filter="off")  # which changes a column of every row
     assert {row["hue_similarity"] for row in rows(out)} == {None}
+
+
+def test_an_edited_manifest_is_not_gone_on_from(
+    own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    build(own_cohort, out, intensity="none")
+    before = contents(out)
+    path = out / "manifest.json"
+    content = json.loads(path.read_text())
+    content["units"]["A"]["windows"] += 1
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    edited = contents(out)
+    with pytest.raises(OutputError, match=r"manifest\.json: .*edited or damaged.*--overwrite"):
+        build(own_cohort, out, intensity="none")
+    with pytest.raises(ReleaseError, match="edited or damaged"):
+        build(own_cohort, tmp_path / "other", intensity="none", previous=out)
+    assert contents(out) == edited
+    assert main(command(own_cohort, out, "--overwrite")[len(CLI) :]) == 0
+    assert "was edited or damaged: nothing is taken over" in capsys.readouterr().out
+    assert contents(out) == before
+
+
+def test_what_a_killed_build_noted_of_a_slide_counts_only_as_it_was_written(
+    cohort: Cohort, built: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run = subprocess.Popen(
+        [sys.executable, "-u", *command(cohort, out, "--workers", "1")[1:]], stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout
+    assert "windows" in run.stdout.readline()
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    notes = [*tmp_path.glob(".out.partial/units/*.json"), tmp_path / ".out.partial" / "hue" / "decision.json"]
+    assert len(notes) >= 2
+    for note in notes:
+        content = json.loads(note.read_text())
+        if "entry" in content:
+            content["entry"]["windows"] += 1
+        else:
+            content["hue_references"]["3+"]["histogram"][0] += 0.25
+        note.write_text(json.dumps(content))
+    assert build(cohort, out, intensity="none").reused == ()
+    assert contents(out) == contents(built)
+
+
+def test_what_this_version_does_not_write_of_a_slide_is_not_carried_along(own_cohort: Cohort, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    build(own_cohort, out, intensity="none")
+    before = contents(out)
+    found = read_manifest(out)
+    odd = replace(found, units={**found.units, "A": {**found.units["A"], "remark": "somebody"}})
+    (out / "manifest.json").write_text(odd.to_json(), encoding="utf-8")
+    assert build(own_cohort, out, intensity="none").reused == ("B", "C", "D")
+    assert contents(out) == before
 
 
 def test_a_packed_release_is_never_replaced(cohort: Cohort, shards: Path, tmp_path: Path) -> None:

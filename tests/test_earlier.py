@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from her2_ihc_40x_builder.earlier import gone_slides, moved_slides
-from her2_ihc_40x_builder.shards.manifest import Manifest
+import json
+from pathlib import Path
+
+import pytest
+
+from her2_ihc_40x import ReleaseError
+from her2_ihc_40x_builder.earlier import earlier_build, gone_slides, made_build, moved_slides, previous_sides
+from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
 
 
 def manifest(**units: dict[str, str]) -> Manifest:
@@ -27,3 +34,29 @@ def test_of_a_slide_without_a_content_key_its_name_counts() -> None:
     before = manifest(A={}, B={"wsi_side": "train"})
     assert gone_slides(before, manifest(B=unit("b"))) == ("A",)
     assert moved_slides(before, manifest(B=unit("b"))) == ()
+
+
+def test_from_an_edited_manifest_nothing_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(manifest(A=unit("a")).to_json())
+    assert earlier_build(tmp_path) == read_manifest(tmp_path)
+    assert previous_sides(tmp_path) == {"a": "train"}
+    path.write_text(path.read_text().replace('"train"', '"test"'))
+    with pytest.raises(ReleaseError, match="edited"):
+        previous_sides(tmp_path)
+    with pytest.raises(OutputError, match=r"edited or damaged.*--overwrite"):
+        earlier_build(tmp_path)
+    said: list[str] = []
+    assert earlier_build(tmp_path, overwrite=True, say=said.append) is None
+    assert "made anew" in said[0]
+    made = made_build(tmp_path)
+    assert made  # so that --overwrite may replace it
+    assert made("manifest.json")
+
+
+def test_what_is_no_build_is_none(tmp_path: Path) -> None:
+    assert earlier_build(tmp_path) is None
+    content = json.loads(manifest().to_json())
+    (tmp_path / "manifest.json").write_text(json.dumps({**content, "source": {"kind": "release"}}))
+    assert earlier_build(tmp_path) is None
+    assert made_build(tmp_path) is None

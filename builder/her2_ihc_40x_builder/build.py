@@ -94,7 +94,7 @@ def build_dataset(
     with names.telling():
         told = _told(parameters, names)
         target = stain_target(parameters)
-    earlier = earlier_build(out)
+    earlier = earlier_build(out, overwrite=overwrite, say=say)
     same = earlier is not None and earlier.parameters == told
     if earlier is not None and not (same or overwrite):
         raise _other_parameters(out, earlier.parameters, told)

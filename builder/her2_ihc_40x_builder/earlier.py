@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from her2_ihc_40x import ReleaseError
 
+from .errors import OutputError
 from .privacy.pseudonyms import Key, sealed
 from .shards.made import Made, made_data_set
-from .shards.manifest import Manifest, read_manifest
+from .shards.manifest import EditedManifestError, Manifest, read_manifest, read_whole_manifest
 from .windows.splits import Side
 
 
-def earlier_build(out: Path) -> Manifest | None:
-    """The manifest of a data set at `out` that was built from slides."""
+def earlier_build(
+    out: Path, *, overwrite: bool = False, say: Callable[[str], None] = lambda line: None
+) -> Manifest | None:
+    """The manifest of a data set at `out` that was built from slides, to go on from.
+
+    Args:
+        out: where it may be.
+        overwrite: of an edited manifest nothing is taken over, and that is said; else it is refused.
+        say: is told.
+
+    Raises:
+        OutputError: the manifest was edited.
+    """
+    if _built(out) is None:
+        return None
     try:
-        manifest = read_manifest(out)
+        return read_whole_manifest(out)
+    except EditedManifestError as error:
+        if overwrite:
+            say(f"{error.subject} was edited or damaged: nothing is taken over from this data set, all is made anew")
+            return None
+        remedy = "Put the file back as it was made, give --overwrite to make all anew, or give another --out."
+        raise OutputError(error.subject, error.expected, error.found, remedy) from error
+
+
+def _built(folder: Path) -> Manifest | None:
+    try:
+        manifest = read_manifest(folder)
     except ReleaseError:
         return None
     return manifest if manifest.source.get("kind") == "slides" else None
@@ -24,7 +49,7 @@ def earlier_build(out: Path) -> Manifest | None:
 
 def made_build(folder: Path) -> Made | None:
     """What is ours in a data set that was built from slides; None of any other folder."""
-    return made_data_set(folder) if earlier_build(folder) else None
+    return made_data_set(folder) if _built(folder) else None
 
 
 def moved_slides(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:
@@ -51,9 +76,10 @@ def previous_sides(folder: Path, key: Key | None = None) -> dict[str, Side]:
     """Content key, sealed if there is a key -> side of an earlier data set.
 
     Raises:
-        ReleaseError: the folder is none of ours, was not built from slides, or its slides go by names of another key.
+        ReleaseError: the folder is none of ours, its manifest was edited, it was not built from slides, or its slides
+            go by names of another key.
     """
-    manifest = read_manifest(folder)
+    manifest = read_whole_manifest(folder)
     if manifest.source.get("kind") != "slides":
         raise ReleaseError(
             str(folder), "a data set built from slides", str(manifest.source.get("kind")), "Give another --previous."

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from .hashing import checksum
 
 
 def notes_folder(kind: str) -> Path:
@@ -11,6 +16,25 @@ def notes_folder(kind: str) -> Path:
     from datasets import config
 
     return Path(config.HF_DATASETS_CACHE) / f"her2-ihc-40x-{kind}"
+
+
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a note says, with the sha256 of it, by which `read_checked` knows that nobody edited it."""
+    return {**content, "sha256": checksum(content)}
+
+
+def read_checked(note: Path) -> dict[str, Any]:
+    """What a note says that was written `with_checksum`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no mapping of JSON, or its sha256 is of something else.
+        RecursionError: it is nested without end.
+    """
+    content = json.loads(note.read_bytes())
+    if not isinstance(content, dict) or content.get("sha256") != checksum(content):
+        raise ValueError("a note that was edited or damaged")
+    return content
 
 
 def write_note(note: Path, text: str) -> None:

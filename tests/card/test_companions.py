@@ -15,11 +15,17 @@ from built_twin import write_lab
 from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.card.companions import refresh_companions, write_companions
 from her2_ihc_40x_builder.errors import OutputError
-from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
+from her2_ihc_40x_builder.hashing import checksum
+from her2_ihc_40x_builder.shards.manifest import EditedManifestError, Manifest, read_manifest
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_manifest(folder: Path, content: dict[str, object]) -> None:
+    """With a sha256 that fits."""
+    (folder / "manifest.json").write_text(json.dumps({**content, "sha256": checksum(content)}))
 
 
 @pytest.fixture
@@ -73,11 +79,10 @@ def test_what_was_lost_or_changed_comes_back(folder: Path) -> None:
 def test_figures_that_are_listed_and_not_drawn_any_more_go(tmp_path: Path) -> None:
     manifest = write_companions(tmp_path, write_lab(tmp_path))
     (tmp_path / "figures" / "mine.png").write_bytes(b"not listed")
-    path = tmp_path / "manifest.json"
-    content = json.loads(path.read_text())
+    content = json.loads((tmp_path / "manifest.json").read_text())
     for name in ("figures/old.png", "../old.png", "data/old.png"):
         content["companions"].append({"path": name, "sha256": "0" * 64, "bytes": 1})
-    path.write_text(json.dumps(content))
+    write_manifest(tmp_path, content)
     kept = tmp_path / "data" / "old.png"
     kept.write_bytes(b"x")
     (tmp_path / "figures" / "old.png").write_bytes(b"x")
@@ -99,12 +104,28 @@ def test_a_folder_that_is_not_ours(tmp_path: Path) -> None:
 )
 def test_a_manifest_that_no_card_can_be_made_from(tmp_path: Path, change: dict[str, object]) -> None:
     write_companions(tmp_path, write_lab(tmp_path))
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    write_manifest(tmp_path, {**json.loads((tmp_path / "manifest.json").read_text()), **change})
     before = contents(tmp_path)
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         refresh_companions(tmp_path)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", ["parameters", "units", "report"])
+def test_an_edited_manifest_is_not_written_anew_with_a_sha256_that_fits(tmp_path: Path, part: str) -> None:
+    write_companions(tmp_path, write_lab(tmp_path))
+    path = tmp_path / "manifest.json"
+    good = path.read_bytes()
+    refresh_companions(tmp_path)
+    content = json.loads(good)
+    content[part] = {**content[part], next(iter(content[part])): {}}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    before = contents(tmp_path)
+    with pytest.raises(EditedManifestError, match=r"manifest\.json: .*it was edited or damaged\. Put the file back"):
+        refresh_companions(tmp_path, "cc-by-4.0")
+    assert contents(tmp_path) == before
+    path.write_bytes(good)
+    assert refresh_companions(tmp_path, "cc-by-4.0").source["licence"] == "cc-by-4.0"
 
 
 def test_a_damaged_shard_leaves_all_as_it_was(folder: Path) -> None:

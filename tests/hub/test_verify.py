@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from editions import contents, list_companions, plan_slides, write_edition
 from her2_ihc_40x_builder.cli import main
+from her2_ihc_40x_builder.hashing import checksum
 from her2_ihc_40x_builder.hub.verify import Problem, Subset, Verification, verify_folder
 from her2_ihc_40x_builder.shards.files import Shard, digest
-from her2_ihc_40x_builder.shards.manifest import checksum, read_manifest
+from her2_ihc_40x_builder.shards.manifest import read_manifest
 from hub_store import flip
 from permissions import needs_permissions, run_held_back
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from her2_ihc_40x_builder.notes import with_checksum
 from her2_ihc_40x_builder.shards.files import Shard, file_stem
 from her2_ihc_40x_builder.shards.journal import Finished, adopt, noted, published, record
 from her2_ihc_40x_builder.shards.manifest import Manifest
@@ -50,10 +52,24 @@ def test_the_units_of_a_data_set_take_one_look_at_its_shards(tmp_path: Path) -> 
     assert shards.looks == 1
 
 
-@pytest.mark.parametrize("damaged", [b"", b"[]", b"{", b'{"unit": "a", "shards": [{}], "entry": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"[]", b"{", json.dumps(with_checksum({"unit": "a", "shards": [{}], "entry": {}})).encode(), b"\xff"],
+)
 def test_a_damaged_note_is_none(tmp_path: Path, damaged: bytes) -> None:
     (tmp_path / "a.json").write_bytes(damaged)
     assert list(noted(tmp_path, tmp_path)) == []
+
+
+def test_an_edited_note_is_none(tmp_path: Path) -> None:
+    done = finished(tmp_path / "tree")
+    record(tmp_path / "units", done)
+    (note,) = (tmp_path / "units").iterdir()
+    content = json.loads(note.read_bytes())
+    edited = {**content, "entry": {"inputs": "2"}}
+    for text in (edited, {key: value for key, value in content.items() if key != "sha256"}, with_checksum(content)):
+        note.write_text(json.dumps(text))
+        assert list(noted(tmp_path / "units", tmp_path / "tree")) == ([done] if text == content else [])
 
 
 def test_it_is_taken_over_by_another_name_of_the_same_file(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from her2_ihc_40x import ReleaseError
 from her2_ihc_40x_builder.shards.files import Shard, Sides
 from her2_ihc_40x_builder.shards.made import made_data_set
-from her2_ihc_40x_builder.shards.manifest import Manifest, count_labels, read_manifest
+from her2_ihc_40x_builder.shards.manifest import (
+    EditedManifestError,
+    Manifest,
+    count_labels,
+    read_manifest,
+    read_whole_manifest,
+)
 
 SHARDS = [
     Shard("data/wsi_train/patch_test/a.parquet", "0" * 64, 10, 1, "A"),
@@ -29,6 +35,22 @@ def test_it_is_read_as_written(tmp_path: Path) -> None:
     assert again.to_json() == MANIFEST.to_json()
     assert again.rows == 3
     assert made_data_set(tmp_path)
+
+
+@pytest.mark.parametrize("sha256", ["0" * 64, None, [], ...])
+def test_an_edited_one_is_looked_at_and_nothing_is_made_from_it(tmp_path: Path, sha256: object) -> None:
+    good = json.loads(MANIFEST.to_json())
+    (tmp_path / "manifest.json").write_text(json.dumps(good))
+    assert read_whole_manifest(tmp_path) == read_manifest(tmp_path)
+    edited = {**good, "parameters": {"seed": 1}} if sha256 is ... else {**good, "sha256": sha256}
+    (tmp_path / "manifest.json").write_text(json.dumps(edited))
+    assert read_manifest(tmp_path).rows == 3
+    with pytest.raises(EditedManifestError, match="its own sha256"):
+        read_whole_manifest(tmp_path)
+    del edited["sha256"]
+    (tmp_path / "manifest.json").write_text(json.dumps(edited))
+    with pytest.raises(EditedManifestError):
+        read_whole_manifest(tmp_path)
 
 
 def test_files_of_a_split() -> None:

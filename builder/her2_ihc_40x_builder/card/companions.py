@@ -13,7 +13,7 @@ from her2_ihc_40x import ReleaseError
 
 from ..errors import Her2Error, OutputError
 from ..shards import manifest
-from ..shards.manifest import Companion, Manifest, read_manifest
+from ..shards.manifest import Companion, Manifest, read_whole_manifest
 from ..shards.staging import link_or_copy, sync_folder
 from . import card, croissant
 from .contents import count_strays, measure_leak, read_rows
@@ -36,7 +36,8 @@ def write_companions(folder: Path, described: Manifest) -> Manifest:
         The manifest as written, with its companions.
 
     Raises:
-        ReleaseError: a shard is not what the manifest says.
+        ReleaseError: a shard is missing, has another size than the manifest says, or cannot be read; its hash is not
+            compared: `verify` does.
         OutputError: a folder of figures that is a link.
     """
     if (folder / FOLDER).is_symlink():
@@ -59,10 +60,10 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
         licence: the data's licence, as an id of the Hub; None to keep what the manifest says.
 
     Raises:
-        ReleaseError: the folder is no data set of ours, or a shard is not what its manifest says.
+        ReleaseError: the folder is no data set of ours, or its manifest was edited, or as `write_companions`.
         OutputError: a file cannot be written.
     """
-    found = read_manifest(folder)
+    found = read_whole_manifest(folder)
     source = {**found.source, "licence": licence} if licence else found.source
     try:
         return write_companions(folder, replace(found, source=source))
@@ -75,7 +76,7 @@ def refresh_companions(folder: Path, licence: str | None = None) -> Manifest:
             error.strerror or repr(error),
             "Free disk space or permissions, then run it again.",
         ) from error
-    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
         raise ReleaseError(
             str(folder / manifest.FILE_NAME), "what a card is made from", repr(error), "Make the folder again."
         ) from error

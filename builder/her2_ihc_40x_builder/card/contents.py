@@ -81,7 +81,7 @@ def read_rows(folder: Path, manifest: Manifest) -> list[Row]:
     """Read the columns that are counted from every shard, in path order.
 
     Raises:
-        ReleaseError: a shard is missing, or is not what the manifest says.
+        ReleaseError: a shard is missing, has another size than the manifest says, or cannot be read.
     """
     return [row for shard in sorted(manifest.shards) for row in _read_shard(folder, shard)]
 

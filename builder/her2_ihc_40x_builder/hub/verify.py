@@ -17,11 +17,11 @@ from her2_ihc_40x import CLASSES, ReleaseError, one_line
 
 from ..card import card
 from ..card.metadata import read_metadata
-from ..hashing import sha256_of
+from ..hashing import checksum, sha256_of
 from ..parallel import default_workers, run_tasks
 from ..shards.files import Shard, Sides, is_file_of, open_shard
 from ..shards.made import COMPANION, TOOLS, entries
-from ..shards.manifest import FILE_NAME, Companion, Manifest, checksum, count_labels, read_manifest
+from ..shards.manifest import FILE_NAME, Companion, Manifest, count_labels, read_manifest
 from .difference import differences
 
 #: Where a shard may lie.
@@ -148,7 +148,7 @@ def check_entries(manifest: Manifest) -> Iterator[Problem]:
 
 def _check_manifest(manifest: Manifest, data: bytes) -> Iterator[Problem]:
     """The manifest's file: its sha256 of itself, and not a byte but what is read from it."""
-    content = json.loads(data)
+    content = json.loads(data)  # as `read_manifest` has just done
     if content.get("sha256") != (found := checksum(content)):
         yield Problem(FILE_NAME, f"content with the sha256 {content.get('sha256')!r}"[:200], found)
         return

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Her2Error
-from ..notes import write_note
+from ..notes import read_checked, with_checksum, write_note
 from ..parallel import Processes
 from ..parameters import BuildParameters, digest_of
-from ..shards.manifest import Manifest, read_manifest
+from ..shards.manifest import Manifest, read_whole_manifest
 from ..slide_plan import SlidePlan
 from .cut import HueRule
 from .hue import HueReference, HueVerdict, decide, references_from_json, references_to_json
@@ -86,11 +86,12 @@ def decide_hue(
         workers: that measure.
 
     Raises:
+        ReleaseError: the manifest of `previous` was edited, or cannot be read.
         OSError: it cannot be kept.
     """
     if parameters.hue_filter == "off":
         return HueDecision((), {}, "", parameters.hue_threshold)
-    kept = None if previous is None else read_manifest(previous)
+    kept = None if previous is None else read_whole_manifest(previous)
     kept_references = {} if kept is None else _said(kept, f"{previous}: manifest.json").references
     inputs = _inputs(slides, surveys, parameters, kept)
     for said in (_noted(note), earlier and _said(earlier)):
@@ -169,9 +170,9 @@ def _said(manifest: Manifest, subject: str = "--out: manifest.json") -> _Said:
 
 
 def _noted(note: Path) -> _Said | None:
-    """What a run that was cut short noted; a note that cannot be read is none."""
+    """What a run that was cut short noted; a note that is not whole is none."""
     try:
-        content = json.loads(note.read_bytes())
+        content = read_checked(note)
         references = references_from_json(content["hue_references"], str(note))
         return _Said({one.key: one for one in references}, dict(content["hue_filter"]))
     except (Her2Error, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -180,7 +181,7 @@ def _noted(note: Path) -> _Said | None:
 
 def _keep(decision: HueDecision, note: Path) -> None:
     content = {"hue_references": references_to_json(decision.references), "hue_filter": decision.to_json()}
-    write_note(note, json.dumps(content))
+    write_note(note, json.dumps(with_checksum(content)))
 
 
 def _settled(

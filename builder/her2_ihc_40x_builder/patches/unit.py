@@ -17,6 +17,12 @@ from ..slides.slide import killed_by
 from .cut import CutSlide, CutTask, cut_slide
 from .survey import Survey
 
+#: What is said of a slide, and of which type each part is.
+_ENTRY: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("inputs", "content_key", "score", "wsi_side", "white_reason", "surveyed"), (str,)),
+    **dict.fromkeys(("regions", "patches", "dab_p99_median"), (dict,)),
+    **{"windows": (int,), "mpp": (float,), "white": (list, type(None)), "dropped": (list,)},
+}
 #: What is said of a dropped window.
 _DROP = {"patch_id": str, "label": str, "reason": str, "value": float}
 
@@ -76,11 +82,9 @@ def unit_killed(task: UnitTask) -> Finished | Her2Error:
 
 
 def is_entry(finished: Finished) -> bool:
-    """Whether what a manifest or a note says of a finished slide is what `make_unit` writes, and fits its files."""
+    """Whether what a manifest or note says of a finished slide is just what `make_unit` writes, and fits its files."""
     entry = finished.entry
-    kinds = {"score": str, "wsi_side": str, "content_key": str, "regions": dict, "windows": int, "mpp": float}
-    kinds |= {"white_reason": str, "patches": dict, "dab_p99_median": dict, "dropped": list}
-    if any(type(entry.get(key)) is not kind for key, kind in kinds.items()):
+    if entry.keys() != _ENTRY.keys() or any(type(entry[key]) not in kinds for key, kinds in _ENTRY.items()):
         return False
     rows = sum(shard.rows for shard in finished.shards)
     keys = [key.split("|") for key in entry["patches"]]

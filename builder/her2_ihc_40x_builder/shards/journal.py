@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..hashing import sha256_of
+from ..notes import read_checked, with_checksum
 from .files import Shard, file_stem
 from .manifest import Manifest
 from .staging import link_or_copy
@@ -42,17 +43,17 @@ def record(journal: Path, finished: Finished) -> None:
     shards = [asdict(shard) for shard in finished.shards]
     content = {"unit": finished.unit, "shards": shards, "entry": finished.entry}
     with part.open("w", encoding="utf-8") as file:
-        json.dump(content, file)
+        json.dump(with_checksum(content), file)
         file.flush()
         os.fsync(file.fileno())
     part.replace(target)
 
 
 def noted(journal: Path, tree: Path) -> Iterator[Finished]:
-    """Units that an interrupted run noted in `journal`, with files in `tree`; a note that cannot be read is none."""
+    """Units that an interrupted run noted in `journal`, with files in `tree`; a note that is not whole is none."""
     for note in sorted(journal.glob("*.json")):
         try:
-            content = json.loads(note.read_bytes())
+            content = read_checked(note)
             shards = tuple(Shard(**shard) for shard in content["shards"])
             yield Finished(str(content["unit"]), tree, shards, dict(content["entry"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):

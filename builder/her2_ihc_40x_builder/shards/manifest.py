@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import Counter
@@ -22,6 +21,7 @@ from her2_ihc_40x import (
     __version__,
 )
 
+from ..hashing import checksum
 from .files import Shard, Sides, digest
 
 FILE_NAME = "manifest.json"
@@ -111,12 +111,39 @@ class Manifest:
         return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+class EditedManifestError(ReleaseError):
+    """A manifest says something else than what its own sha256 was made of: what is made from it would pass for true."""
+
+
 def read_manifest(folder: Path) -> Manifest:
-    """Read a data set's manifest.
+    """Read a data set's manifest to look at it: whether anybody edited what does not concern the shards is not asked.
 
     Raises:
         ReleaseError: there is no such folder, or no manifest, or it is not one of ours, or damaged.
     """
+    return _parse(folder)[0]
+
+
+def read_whole_manifest(folder: Path) -> Manifest:
+    """Read a data set's manifest to make something from it, which writes what it says anew, with a sha256 that fits.
+
+    Raises:
+        EditedManifestError: its own sha256 is of something else.
+        ReleaseError: as `read_manifest`.
+    """
+    manifest, is_whole = _parse(folder)
+    if not is_whole:
+        raise EditedManifestError(
+            str(folder / FILE_NAME),
+            "what its own sha256 was made of",
+            "something else: it was edited or damaged",
+            "Put the file back as it was made, or make the folder again.",
+        )
+    return manifest
+
+
+def _parse(folder: Path) -> tuple[Manifest, bool]:
+    """A manifest, and whether its own sha256 fits it."""
     if not folder.is_dir():
         found = "a file" if folder.is_file() else "no such folder"
         raise ReleaseError(str(folder), "the folder of a data set", found, "Check the path.")
@@ -138,11 +165,12 @@ def read_manifest(folder: Path) -> Manifest:
         _check_types(manifest)
         if manifest.digest != content["digest"]:
             raise ValueError("a digest that does not fit its files")
+        is_whole = content.get("sha256") == checksum(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ReleaseError(
             str(path), "a manifest of this format", f"{error.__class__.__name__}: {error}", "Make the folder again."
         ) from error
-    return manifest
+    return manifest, is_whole
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -158,12 +186,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text:.80} in place of a number")
     return number
-
-
-def checksum(content: Mapping[str, Any]) -> str:
-    """The sha256 of all that a manifest says but for itself: one that was edited or damaged is known by it."""
-    told = {key: value for key, value in content.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> bytes:
