@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from drawn_slides import CLI, Cohort, command, contents
+from her2_ihc_40x import __version__
 from her2_ihc_40x_builder.cli.output import watched_output
 from interrupted import INTERRUPTED, hear_control_c
 
@@ -97,6 +99,39 @@ def test_a_build_needs_no_standard_stream(cohort: Cohort, built: Path, tmp_path:
     done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, build)], check=False)
     assert done.returncode == 0
     assert contents(tmp_path / "out").keys() == contents(built).keys()
+
+
+def let_no_file_grow() -> None:
+    """As on a disk that takes nothing, wherever it is: TMPDIR, /tmp and the current folder are tried in turn."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+@pytest.mark.parametrize("words", ["--version", "doctor", "verify DIR", "plan DIR", "build DIR --out NEW"])
+def test_no_folder_for_temporary_files_is_one_line(built: Path, tmp_path: Path, words: str) -> None:
+    places = {"DIR": str(built), "NEW": str(tmp_path / "new")}
+    arguments = [*CLI, *(places.get(word, word) for word in words.split())]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
+        preexec_fn=let_no_file_grow,
+    )
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(
+        "her2-ihc-40x: temporary files: expected a folder that can be written, found none (No usable"
+    )
+    assert str(tmp_path) in said
+    assert said.endswith("Set TMPDIR to a folder that can be written, on a disk that has room.")
+    assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+
+
+def test_with_a_folder_for_temporary_files_it_runs(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([*CLI, "--version"], capture_output=True, text=True, check=False, env=environment)
+    assert (done.stdout.strip(), done.stderr, done.returncode) == (__version__, "", 0)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

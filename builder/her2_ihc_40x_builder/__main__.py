@@ -39,6 +39,8 @@ def main() -> int:
         # While it imports the program has begun nothing. Raised then, an interruption may be swallowed by a library,
         # take another's form, or fall into a callback of the import system, which complains and goes on.
         _handle(ends, note)
+        if not _has_temporary_folder():
+            return 1
         if set(_WITH_WORKERS).intersection(sys.argv[1:2]) and not {"-h", "--help"}.intersection(sys.argv):
             from .forking import start_imports
 
@@ -57,6 +59,20 @@ def main() -> int:
         code = 130
     codes.append(code)
     return code
+
+
+def _has_temporary_folder() -> bool:
+    """Whether there is a folder for temporary files, which libraries want as they are imported; says so if not."""
+    import tempfile  # here, where an interruption is waited for
+
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        expected, found = "a folder that can be written", f"none ({error.strerror})"
+        remedy = "Set TMPDIR to a folder that can be written, on a disk that has room."
+        print(f"her2-ihc-40x: temporary files: expected {expected}, found {found}. {remedy}", file=sys.stderr)
+        return False
+    return True
 
 
 def _handle(numbers: list[signal.Signals], handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
