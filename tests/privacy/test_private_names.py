@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +185,46 @@ def test_names_of_earlier_runs_stay_and_nobody_else_reads_them(own_cohort: Cohor
     if os.name == "posix":
         assert stat.S_IMODE((tmp_path / "key.names.json").stat().st_mode) == 0o600
     assert not list(tmp_path.glob(".*.part"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from her2_ihc_40x_builder.privacy.private_names import PrivateNames
+from her2_ihc_40x_builder.privacy.pseudonyms import Key
+
+Path.replace = lambda part, target: os.kill(os.getpid(), signal.SIGKILL)
+PrivateNames(Key(bytes(range(32))), Path(sys.argv[1]) / "key.names.json")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and links of POSIX")
+def test_what_a_run_that_was_killed_as_it_wrote_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    names = private(tmp_path)
+    with pytest.raises(Her2Error), names.telling():
+        raise KeyError("Doe")
+    there = {path.name for path in tmp_path.iterdir()}
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    left = {path.name for path in tmp_path.iterdir()} - there
+    assert len(left) == 1  # the second removed what the first left
+    mine = [".key.names.json.0123456789.part", ".key.names.json.0123456x.part", "key.names.json.01234567.part"]
+    mine += [".other.names.json.01234567.part", ".key.names.json.01234567.part.txt"]
+    for name in mine:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".key.names.json.00000000.part").mkdir()
+    (tmp_path / ".key.names.json.11111111.part").symlink_to(tmp_path / mine[0])
+    private(tmp_path)
+    kept = {*there, *mine, ".key.names.json.00000000.part", ".key.names.json.11111111.part"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_a_run_with_another_key_removes_nothing(tmp_path: Path) -> None:
+    private(tmp_path, Key(b"another key of thirty-two bytes!"))
+    (tmp_path / ".key.names.json.01234567.part").write_text("names")
+    with pytest.raises(OutputError, match="names of key"):
+        private(tmp_path)
+    assert (tmp_path / ".key.names.json.01234567.part").exists()
 
 
 @pytest.mark.parametrize("there", ["names of another key", '{"format": "x"}', "no JSON", "[]", "[" * 100_000])

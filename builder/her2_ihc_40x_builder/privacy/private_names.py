@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import traceback
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ class PrivateNames(OpenNames):
         self.path = path
         self._names: dict[str, dict[str, Any]] = {"slides": {}, "cases": {}, "regions": {}, "files": {}}
         self._notes: list[str] = []
+        self._is_tidy = False
         self._save()  # before the work: a file of another key, or no room, stops it
 
     def renamed(self, plan: BuildPlan) -> BuildPlan:
@@ -146,6 +148,9 @@ class PrivateNames(OpenNames):
             with FileLock(self.path.with_name(f".{self.path.name}.lock")):
                 for kind, names in self._read().items():
                     self._names[kind] = {**names, **self._names[kind]}
+                if not self._is_tidy:
+                    self._remove_leftovers()
+                    self._is_tidy = True
                 content = {"format": FORMAT, "format_version": VERSION, "key_id": self.key.id, **self._names}
                 text = json.dumps({**content, "notes": self._notes}, indent=1, sort_keys=True)
                 try:
@@ -158,6 +163,13 @@ class PrivateNames(OpenNames):
                 raise
             found, remedy = error.strerror or repr(error), "Free disk space or permissions: names would be lost."
             raise OutputError(str(self.path), "a place to keep names", found, remedy) from error
+
+    def _remove_leftovers(self) -> None:
+        """Remove what runs that were killed as they wrote left beside the file, names and all; the lock is held."""
+        name = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{8}}\.part")
+        for one in list(self.path.parent.iterdir()):
+            if name.fullmatch(one.name) and one.is_file() and not one.is_symlink():
+                one.unlink()
 
     def _read(self) -> Mapping[str, dict[str, Any]]:
         if is_special(self.path):
