@@ -21,26 +21,54 @@ from her2_ihc_40x_builder.privacy.identifying import (
     [
         (
             "accession",
-            "S21-12345 s21-12345 21-S-004567 H2021/1234 SP-20-1234 B-2021-1234 2021S1234 2021-12345 x_T20-01234",
+            "S21-12345 s21-12345 21-S-004567 H2021/1234 SP-20-1234 B-2021-1234 2021S1234 2021-12345 x_T20-01234 "
+            "S21\u201012345 S21\u201112345 S21\u201212345 S21\u201312345 S21\u201412345 S21\u201512345 S21\u221212345 "
+            "S21\uff0d12345 S21\ufe6312345 \uff33\uff12\uff11\u201312345 S21-\u200b12345",
         ),
         (
             "date",
             "1957-03-04 19570304 04.03.1957 4-3-1957 03_04_57 scan_20210304 04031957 12Mar2021 2021-Mar-12 "
-            "12.März_1957 3-Dezember-2020 1957Mai4 her2-0-score_train_19540302",
+            "12.März_1957 3-Dezember-2020 1957Mai4 her2-0-score_train_19540302 "
+            "March_21_1957 Mar-21-57 mar.21,1957 MAR211957 June-3rd-1957 P1_March_21_1957 Sept-1-02 21-Mar-57 "
+            "04\u201303\u201357",
         ),
         ("national", "131052-308T 010101A123N 811218-9876 19811218-9876 078-05-1120 943-476-5919 RSSMRA85T10A562S"),
-        ("patient number", "MRN12345 mrn_123456 hetu-1234 Acc.No.12345"),
+        (
+            "patient number",
+            "MRN12345 mrn_123456 hetu-1234 Acc.No.12345 PatientID_77 patient-no-3 Pat.Nr.12 patientid7 PID_12345",
+        ),
         ("long number", "1234567 P0012345678 123456782 slide_654321 her2-0-score_test_123456.jpg"),
         (
             "name",
             "Doe_John doe_john Doe,John DOE^JOHN DOE_JOHN John-Doe Virtanen_Aino Patient_Doe_John Ng_Wei a.b@c.fi "
-            "MeierAnna Meier.Gudrun Meier__Gudrun S1_MeierAnna2 anna.meier TCGA-AB-1234-MEIER-ANNA",
+            "MeierAnna Meier.Gudrun Meier__Gudrun S1_MeierAnna2 anna.meier TCGA-AB-1234-MEIER-ANNA "
+            "SMITHJohn JohnSMITH LEEAnna S1_SMITHJohn2 Smith+John Smith;John Smith(John) Smith_&_John Smith:John "
+            "Doe\u2013John",
         ),
     ],
 )
 def test_what_looks_identifying_is_named_by_what_it_looks_like(reason: str, texts: str) -> None:
     for text in texts.split():
         assert reason in str(why_identifying(text)), text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("12 34 56 78", "long number"),
+        ("1234 5678", "long number"),
+        ("P 123\u00a0456", "long number"),
+        ("Smith & John", "name"),
+        ("Smith (John)", "name"),
+        ("March 21, 1957", "date"),
+        ("99 9 99", None),
+        ("12 345", None),
+        ("Left & Right", None),
+        ("Breast (Left)", None),
+    ],
+)
+def test_blanks_join_what_is_telling(text: str, reason: str | None) -> None:
+    assert (reason is None and why_identifying(text) is None) or (reason and reason in str(why_identifying(text)))
 
 
 @pytest.mark.parametrize(
@@ -58,6 +86,8 @@ her2-2+-score_train_12 her2-0-score_test_12345.jpg block-3+-train-012 CMU-1-Smal
 TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAE6-4FBC-AE5F-28C03A5A6C3C histolab_tcga-cr-7395-01a-01-ts1
 3ddd9859-7875-e73f-9958-80fb5e209080 B12-003 Tumor_Left TMA_C04 HE_IHC row3_col12 2+_01 99-99-9999
 TCGA-AB-1234 TCGA-AB-1234-01A-01-BS1 QuPath BreastCore McDonald aBcDeFghIjk Breast.JPEG Slide.Tumor 12_May
+margin_12_34 marker_2_15 mark-1-22 decision-10-20 May_12 Mar-21-570 patient_77 patient-77 Pat_77 IHCStain HEROne
+TCGABreast BRCAPanel NDPImage ABCdef Tumor+Stroma Core(Left) ER+PR+ 1024_2048 S1\u2013001
 """
 
 

@@ -31,6 +31,9 @@ _HARMLESS = re.compile(
 _COUNTED = re.compile(r"[1-9]\d{0,8}|0\d{0,4}|\d{1,3}-\d{1,6}|xm?\d+ym?\d+(-\d+)?")
 _PLACE = re.compile(r"(-x-?\d+-y-?\d+)?(\.(png|jpe?g|webp))?$", re.IGNORECASE)
 
+#: Dashes that Unicode counts among signs: minus, raised minus, the bullet of a list.
+_DASHES = "\u2212\u02d7\u2043"
+
 # --- Forms --------------------------------------------------------------------------------------------------------
 
 _DATES = (
@@ -44,6 +47,20 @@ _NAMED_DATE = re.compile(
     rf"|(19|20)\d\d[-_. ]?({_MONTH})[a-z]*[-_. ]?\d\d?)(?!\d)",
     re.IGNORECASE,
 )
+_DAY = r"(0?[1-9]|[12]\d|3[01])"
+_WHOLE_MONTH = (
+    "jan(uary|uar)?|feb(ruary|ruar)?|mar(ch)?|märz?|mrz|maerz|apr(il)?|may|mai|june?|juni|july?|juli|aug(ust)?"
+    "|sept?(ember)?|o[ck]t(ober)?|nov(ember)?|de[cz](ember)?"
+)
+_AMERICAN_DATES = (
+    # March_21_1957, Mar.21st,1957, mar211957; margin_12_1957 is none
+    re.compile(
+        rf"(?<![^\W\d_])({_WHOLE_MONTH})[-_. ]{{0,2}}{_DAY}(st|nd|rd|th)?[-_., ]{{0,2}}(19|20)\d\d(?!\d)", re.IGNORECASE
+    ),
+    # Mar-21-57, 21-Mar-57
+    re.compile(rf"(?<![^\W\d_])({_WHOLE_MONTH})[-_. ]{{1,2}}{_DAY}[-_., ]{{1,2}}\d\d(?!\d)", re.IGNORECASE),
+    re.compile(rf"(?<!\d){_DAY}[-_. ]{{1,2}}({_WHOLE_MONTH})[-_. ]{{1,2}}\d\d(?!\d)", re.IGNORECASE),
+)
 _ACCESSIONS = (
     # S21-12345, SP-20-1234, H2021/1234, S2021-001234
     re.compile(r"(?<![A-Za-z0-9])[A-Z]{1,3}[-_ ]?(\d\d[-_/ .]\d{4,8}|(19|20)\d\d[-_/ .]\d{3,8})(?!\d)", re.IGNORECASE),
@@ -53,7 +70,9 @@ _ACCESSIONS = (
     re.compile(r"(?<!\d)(19|20)\d\d[-_/]\d{4,8}(?!\d)"),
 )
 _LABELLED = re.compile(
-    r"(?<![a-z])(mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|acc|accession)[-_ :#.]*(no|nr)?[-_ :#.]*\d{3,}", re.IGNORECASE
+    r"(?<![a-z])((mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|pid|acc|accession)[-_ :#.]*(no|nr)?[-_ :#.]*\d\d"
+    r"|pat(ient)?[-_ .]*(id|no|nr|number|nummer)[-_ :#.]*)\d",
+    re.IGNORECASE,
 )
 _NATIONAL = (
     re.compile(r"(?<!\d)(?P<first>\d{6})[-+A-FU-Y](?P<rest>\d{3}[0-9A-FHJ-NPR-Y])(?![A-Za-z0-9])", re.IGNORECASE),  # fi
@@ -61,9 +80,16 @@ _NATIONAL = (
 )
 _GROUPED = re.compile(r"(?<!\d)(\d{3}-\d{2}-\d{4}|\d{3}[- ]\d{3}[- ]\d{4}|[A-Z]{6}\d\d[A-Z]\d\d[A-Z]\d{3}[A-Z])(?!\d)")
 _LONG_NUMBER = re.compile(r"(?<!\d)(?!00\d{4}(?!\d))\d{6,}")
-_NAME_PAIR = re.compile(r"(?<![^\W\d_])(?P<one>[^\W\d_]{2,})[_ ,.-]{1,3}(?P<two>[^\W\d_]{2,})(?![^\W\d_])")
+_LONG = 6
+_IN_GROUPS = re.compile(r"(?<!\d)\d{2,}(\s\d{2,})+(?!\d)")  # 12 34 56 78
+_JOIN = r"[_ ,.;:&+()\[\]-]{1,3}"
+_NAME_PAIR = re.compile(rf"(?<![^\W\d_])(?P<one>[^\W\d_]{{2,}}){_JOIN}(?P<two>[^\W\d_]{{2,}})(?![^\W\d_])")
 #: Where MeierAnna falls in two; McDonald, QuPath and random letters do not.
 _HUMP = re.compile(r"(?<=[a-zß-öø-ÿ]{2})(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]{2})")
+#: SMITHJohn and JohnSMITH; few capitals are a code (IHCStain), but beside a given name.
+_CAPITALS, _CAPITALISED = "([A-ZÀ-ÖØ-Þ]{2,})", "([A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]{2,})"
+_HALF_CAPITALS = re.compile(rf"(?<![^\W\d_])(?:{_CAPITALS}{_CAPITALISED}|{_CAPITALISED}{_CAPITALS})(?![^\W\d_])")
+_LEAST_CAPITALS = 4
 #: Words of the field, which stand together in names of slides without naming anybody.
 _WORDS = frozenset(
     re.findall(
@@ -72,11 +98,11 @@ _WORDS = frozenset(
     aperio area array batch benign biopsy block blocks breast cancer carcinoma case cases centre center cohort
     control core cores data dcis demo diagnosis edge edges erbb excision external file final first fold glass group he
     her hospital idc ihc image images inner internal invasive jpeg lab large last left level lesion low lymph main
-    margin mask medium met metastasis middle model negative new node normal old one outer pair part patch patches
-    patient pilot positive primary project public random region regions repeat resection right roi rois run sample
-    samples scan scanner score scored second section series set site slide slides small source specimen stain stained
-    staining strong study svs synthetic target test testing third tiff tile tissue tma train training trial tumor tumors
-    tumour two unit unstained val validation weak whole wsi zone
+    margin marker mask medium met metastasis middle model negative new node normal old one outer pair panel part patch
+    patches patient pilot positive primary project public random region regions repeat resection right roi rois run
+    sample samples scan scanner score scored second section series set site slide slides small source specimen stain
+    stained staining strong study svs synthetic target test testing third tiff tile tissue tma train training trial
+    tumor tumors tumour two unit unstained val validation weak whole wsi zone
     """,
     )
 )
@@ -95,7 +121,7 @@ _GIVEN = frozenset(
 
 def why_identifying(text: str) -> str | None:
     """Say what an id looks like that could identify a patient, in a few words; None if it looks harmless."""
-    text = unicodedata.normalize("NFKC", text)  # digits and letters of full width are as telling
+    text = _plain(text)
     if _HARMLESS.fullmatch(text):
         return None
     return next((reason for reason, holds in _FORMS if holds(text)), None)
@@ -106,7 +132,7 @@ def why_identifying_region(roi_id: str) -> str | None:
 
     A date of eight digits is asked about all the same, as which one in 500 numbers of eight digits can be read.
     """
-    roi_id = unicodedata.normalize("NFKC", roi_id)
+    roi_id = _plain(roi_id)
     is_date = roi_id.isdecimal() and len(roi_id) == 8 and _has_date(roi_id)
     return None if _COUNTED.fullmatch(roi_id) and not is_date else why_identifying(roi_id)
 
@@ -121,9 +147,18 @@ def without_place(patch_id: str) -> str:
     return _PLACE.sub("", patch_id)
 
 
+def _plain(text: str) -> str:
+    """The text with one form of each letter, digit, dash and blank: those of full width or of print are as telling."""
+    kinds = [(char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", text)]
+    # What is not seen (a soft hyphen, a joiner of no width) hides nothing.
+    return "".join("-" if kind == "Pd" or char in _DASHES else char for char, kind in kinds if kind != "Cf")
+
+
 def _has_date(text: str) -> bool:
     found = (match for form in _DATES for match in form.finditer(text))
-    return any(_is_date(int(m["y"]), int(m["m"]), int(m["d"])) for m in found) or _NAMED_DATE.search(text) is not None
+    return any(_is_date(int(m["y"]), int(m["m"]), int(m["d"])) for m in found) or any(
+        form.search(text) for form in (_NAMED_DATE, *_AMERICAN_DATES)
+    )
 
 
 def _is_date(year: int, month: int, day: int) -> bool:
@@ -150,7 +185,7 @@ def _has_national_number(text: str) -> bool:
 def _has_name(text: str) -> bool:
     if re.search(r"[^\W\d_]\^[^\W\d_]|[\w.]@\w", text):  # as DICOM writes a name, and an address
         return True
-    text, start = _HUMP.sub("_", text), 0
+    text, start = _HUMP.sub("_", _HALF_CAPITALS.sub(_apart, text)), 0
     while match := _NAME_PAIR.search(text, start):
         one, two = match["one"], match["two"]
         known = {one.casefold(), two.casefold()} & _WORDS
@@ -163,6 +198,19 @@ def _has_name(text: str) -> bool:
     return False
 
 
+def _apart(match: re.Match[str]) -> str:
+    """A word that is half capitals in two, where they may be a person's."""
+    parts = [part for part in match.groups() if part]
+    capitals = max(len(part) for part in parts if part.isupper())
+    given = {part.casefold() for part in parts} & _GIVEN
+    return "_".join(parts) if given or capitals >= _LEAST_CAPITALS else match[0]
+
+
+def _has_long_number(text: str) -> bool:
+    in_groups = (sum(map(str.isdigit, match[0])) for match in _IN_GROUPS.finditer(text))
+    return _LONG_NUMBER.search(text) is not None or any(digits >= _LONG for digits in in_groups)
+
+
 def _is_spoken(word: str) -> bool:
     return len(word) > 2 and re.search(r"[AEIOUYÄÖÅÉØ]", word) is not None
 
@@ -172,5 +220,5 @@ _FORMS: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("a date", _has_date),
     ("an accession number", lambda text: any(form.search(text) for form in _ACCESSIONS)),
     ("a person's name", _has_name),
-    ("a long number, as hospital numbers are", lambda text: _LONG_NUMBER.search(text) is not None),
+    ("a long number, as hospital numbers are", _has_long_number),
 )
