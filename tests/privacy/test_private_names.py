@@ -19,9 +19,10 @@ from drawn_slides import PATCH, SCORES, Cohort, build, contents, rows
 from her2_ihc_40x import Her2Error, ReleaseError
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.errors import OutputError, RegionError
-from her2_ihc_40x_builder.privacy.private_names import PrivateNames, open_names
+from her2_ihc_40x_builder.privacy.private_names import PrivateNames, _listed, open_names
 from her2_ihc_40x_builder.privacy.pseudonyms import Key
 from her2_ihc_40x_builder.shards.manifest import read_manifest
+from her2_ihc_40x_builder.slide_plan import BuildPlan
 
 KEY = Key(bytes(range(32)))
 #: What a pseudonym stands in for, in rows and shards.
@@ -113,7 +114,7 @@ def test_another_key_shares_no_mark_and_is_no_previous(cohort: Cohort, built: Pa
         with pytest.raises(Her2Error) as error:
             build(cohort, tmp_path / "new", names=names, previous=previous)
         assert isinstance(error.value, ReleaseError)
-    assert "the same --pseudonymize" in book(tmp_path / "other")["notes"][0]
+    assert "the same --pseudonymize" in book(tmp_path / "other")["notes"][-1]
     with pytest.raises(OutputError, match="--overwrite"):
         build(cohort, tmp_path / "out", intensity="none")
 
@@ -169,6 +170,58 @@ def test_an_error_that_nobody_expected_is_noted_with_its_traceback(tmp_path: Pat
         (tmp_path / "Doe.csv").read_text()
     assert "Doe" not in str(missing.value)
     assert ["KeyError: 'Doe'" in book(tmp_path)["notes"][0], "Doe.csv" in book(tmp_path)["notes"][1]] == [True, True]
+
+
+NOTING = """
+import sys
+from pathlib import Path
+from her2_ihc_40x_builder.errors import SlideError
+from her2_ihc_40x_builder.privacy.private_names import PrivateNames
+from her2_ihc_40x_builder.privacy.pseudonyms import Key
+
+names = PrivateNames(Key(bytes(range(32))), Path(sys.argv[1]) / "key.names.json")
+for each in range(20):
+    print(names.told(f"slide-{sys.argv[2]}-{each}", SlideError("Doe", "a", "b", "c")))
+"""
+
+
+def note_of(names: PrivateNames, text: str) -> int:
+    told = str(names.told("slide-x", RegionError(text, "a region", "none", "Draw one.")))
+    return int(told.split("Note ")[1].split()[0])
+
+
+def test_a_note_keeps_its_number_for_good(tmp_path: Path) -> None:
+    first = private(tmp_path)
+    assert [note_of(first, text) for text in ("Doe", "Roe", "Doe")] == [1, 2, 1]
+    later, plan = private(tmp_path), BuildPlan((), {}, ("Poe may be Doe", "Noe may be Roe"))
+    assert [note_of(later, "Roe"), note_of(first, "Loe"), note_of(later, "Moe")] == [2, 3, 4]
+    for names in (first, later, private(tmp_path)):
+        (warning,) = names.renamed(plan).warnings
+        assert warning.startswith("2 warnings may name slides or patients: see notes 5 to 6 in ")
+    notes = book(tmp_path)["notes"]
+    assert [any(name in notes[at] for name in ("Doe", "Roe", "Loe", "Moe")) for at in range(6)] == [True] * 6
+    assert "Roe" in notes[1]
+    assert len(notes) == 6
+
+
+def test_builds_at_once_share_no_number(tmp_path: Path) -> None:
+    runs = [
+        subprocess.Popen([sys.executable, "-c", NOTING, str(tmp_path), which], stdout=subprocess.PIPE, text=True)
+        for which in "ab"
+    ]
+    told = [line for run in runs for line in run.communicate()[0].splitlines()]
+    notes = book(tmp_path)["notes"]
+    assert len(told) == len(notes) == 40
+    for line in told:
+        subject, _, rest = line.partition(":")
+        assert notes[int(rest.split("Note ")[1].split()[0]) - 1].startswith(f"{subject}: Doe")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"), [([4], "note 4"), ([2, 1, 1], "notes 1 to 2"), ([7, 1, 2, 3, 9], "notes 1 to 3, 7, 9")]
+)
+def test_notes_are_listed_in_runs(numbers: list[int], words: str) -> None:
+    assert _listed(numbers) == words
 
 
 # --- The file of names --------------------------------------------------------------------------------------------
@@ -227,11 +280,16 @@ def test_a_run_with_another_key_removes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / ".key.names.json.01234567.part").exists()
 
 
-@pytest.mark.parametrize("there", ["names of another key", '{"format": "x"}', "no JSON", "[]", "[" * 100_000])
+@pytest.mark.parametrize(
+    "there", ["names of another key", '{"format": "x"}', "no JSON", "[]", "[" * 100_000, "odd notes"]
+)
 def test_a_file_that_is_not_of_this_key_is_never_touched(tmp_path: Path, there: str) -> None:
     path = tmp_path / "key.names.json"
     if there == "names of another key":
         private(tmp_path, Key(b"another key of thirty-two bytes!"))
+    elif there == "odd notes":
+        private(tmp_path)
+        path.write_text(json.dumps({**book(tmp_path), "notes": "Doe"}))
     else:
         path.write_text(there)
     before = path.read_bytes()

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -50,18 +50,18 @@ class PrivateNames(OpenNames):
     """Pseudonyms of slides, patients, regions and files; the names and all free text stay in `path`.
 
     Messages quote paths, table rows and annotations, so that no search for names would clean them surely: what is told
-    is which kind of trouble a pseudonym is in, and the number of the note in `path` that has the message.
+    is which kind of trouble a pseudonym is in, and the number of the note in `path` that has the message. A text keeps
+    its number for good, whatever other runs with the key note, before, after or meanwhile.
 
     Args:
         key: of the pseudonyms.
-        path: the file of names; earlier ones in it stay, notes are of the last run.
+        path: the file of names; what earlier runs wrote in it stays, names and notes.
     """
 
     def __init__(self, key: Key, path: Path) -> None:
         self.key: Key = key
         self.path = path
         self._names: dict[str, dict[str, Any]] = {"slides": {}, "cases": {}, "regions": {}, "files": {}}
-        self._notes: list[str] = []
         self._is_tidy = False
         self._save()  # before the work: a file of another key, or no room, stops it
 
@@ -73,12 +73,10 @@ class PrivateNames(OpenNames):
             pseudonym = self._file(name) if is_file_name(name) else self._slide_id(name)
             quarantined[pseudonym] = self.told(pseudonym, error)
         warnings: tuple[str, ...] = ()
-        if plan.warnings:
-            first = len(self._notes) + 1
-            self._notes += plan.warnings
-            notes = f"notes {first} to {len(self._notes)}"
-            warnings = (f"{len(plan.warnings)} warnings may name slides or patients: see {notes} in {self.path}.",)
-        self._save()
+        numbers = self._save(*plan.warnings)
+        if numbers:
+            found = f"{len(plan.warnings)} warnings may name slides or patients"
+            warnings = (f"{found}: see {_listed(numbers)} in {self.path}.",)
         return replace(plan, slides=tuple(slides), quarantined=dict(sorted(quarantined.items())), warnings=warnings)
 
     def told(self, subject: str, error: Her2Error) -> Her2Error:
@@ -101,9 +99,8 @@ class PrivateNames(OpenNames):
             raise Her2Error("the build", "an end without it", found, remedy) from None
 
     def _note(self, text: str) -> str:
-        self._notes.append(text)
-        self._save()
-        return f"Note {len(self._notes)} in {self.path} has the message, with names."
+        (number,) = self._save(text)
+        return f"Note {number} in {self.path} has the message, with names."
 
     # --- Names ------------------------------------------------------------------------------------------------------
 
@@ -141,20 +138,29 @@ class PrivateNames(OpenNames):
 
     # --- The file ---------------------------------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        """Write the file with what is in it already; it appears whole, and is never readable by others."""
+    def _save(self, *texts: str) -> list[int]:
+        """Write the file with what is in it already; it appears whole, and is never readable by others.
+
+        Args:
+            texts: to be noted; one that is there already stays where it is.
+
+        Returns:
+            The number of the note of each.
+        """
         part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
         try:
             with FileLock(self.path.with_name(f".{self.path.name}.lock")):
-                for kind, names in self._read().items():
+                there, notes = self._read()
+                for kind, names in there.items():
                     self._names[kind] = {**names, **self._names[kind]}
+                numbers = [_number(text, notes) for text in texts]
                 if not self._is_tidy:
                     self._remove_leftovers()
                     self._is_tidy = True
                 content = {"format": FORMAT, "format_version": VERSION, "key_id": self.key.id, **self._names}
-                text = json.dumps({**content, "notes": self._notes}, indent=1, sort_keys=True)
+                written = json.dumps({**content, "notes": notes}, indent=1, sort_keys=True)
                 try:
-                    write_private(part, text + "\n")
+                    write_private(part, written + "\n")
                     part.replace(self.path)
                 finally:
                     part.unlink(missing_ok=True)
@@ -163,6 +169,7 @@ class PrivateNames(OpenNames):
                 raise
             found, remedy = error.strerror or repr(error), "Free disk space or permissions: names would be lost."
             raise OutputError(str(self.path), "a place to keep names", found, remedy) from error
+        return numbers
 
     def _remove_leftovers(self) -> None:
         """Remove what runs that were killed as they wrote left beside the file, names and all; the lock is held."""
@@ -171,7 +178,8 @@ class PrivateNames(OpenNames):
             if name.fullmatch(one.name) and one.is_file() and not one.is_symlink():
                 one.unlink()
 
-    def _read(self) -> Mapping[str, dict[str, Any]]:
+    def _read(self) -> tuple[Mapping[str, dict[str, Any]], list[str]]:
+        """The names and the notes that the file holds."""
         if is_special(self.path):
             raise OutputError(str(self.path), "a file of names", SPECIAL, "Move it elsewhere.")
         try:
@@ -179,15 +187,36 @@ class PrivateNames(OpenNames):
             if content["format"] != FORMAT or content["format_version"] != VERSION:
                 raise ValueError("another format")
             key_id, names = str(content["key_id"]), {kind: dict(content[kind]) for kind in self._names}
+            if not isinstance(notes := content["notes"], list):
+                raise ValueError("no list of notes")
         except FileNotFoundError:
-            return {}
+            return {}, []
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             found, remedy = type(error).__name__, "Move it elsewhere."
             raise OutputError(str(self.path), "a file of names", found, remedy) from None
         if key_id != self.key.id:
             remedy = "Give the key that it was made with, or move it elsewhere and keep it with its key."
             raise OutputError(str(self.path), f"the names of key {self.key.id}", f"those of {key_id}", remedy)
-        return names
+        return names, notes
+
+
+def _number(text: str, notes: list[str]) -> int:
+    """The number of a note, which is added if it is new."""
+    if text not in notes:
+        notes.append(text)
+    return notes.index(text) + 1
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    """Numbers of notes in words: note 4, or notes 1 to 3, 7."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    return f"{'note' if sum(map(len, runs)) == 1 else 'notes'} {', '.join(words)}"
 
 
 def check_key(key_file: Path, out: Path, earlier: Manifest) -> None:
