@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
 
 from drawn_slides import PATCH, Cohort, boxes, build, draw_one, write_qupath
 from her2_ihc_40x_builder.demo.synthetic import SlideFormat
@@ -20,6 +23,7 @@ from her2_ihc_40x_builder.plan import plan_build
 from her2_ihc_40x_builder.regions import ClassRules
 from her2_ihc_40x_builder.slide_plan import BuildPlan
 from her2_ihc_40x_builder.slides.heads import HeldSlides
+from her2_ihc_40x_builder.slides.slide import Slide, open_slide
 
 
 def plan(cohort: Cohort, **options: Any) -> BuildPlan:
@@ -31,14 +35,21 @@ def plan(cohort: Cohort, **options: Any) -> BuildPlan:
     return plan_build(BuildInputs(**inputs), BuildParameters(**parameters))
 
 
-def test_no_pixel_is_read_where_annotations_are_given(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(self: Any, *arguments: Any) -> None:
-        raise AssertionError(self.path)
+def test_slides_are_only_seen_from_afar_where_annotations_are_given(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = []
+    read = Slide.read_level
 
-    monkeypatch.setattr("her2_ihc_40x_builder.slides.slide.Slide.read_level", read)
+    def note(self: Slide, level: int, box: Box) -> NDArray[np.uint8]:
+        levels.append(level)
+        return read(self, level, box)
+
+    monkeypatch.setattr(Slide, "read_level", note)
     found = plan(cohort)
     assert {slide.slide_id: len(slide.patches) for slide in found.slides} == dict.fromkeys("ABCD", 7)
     assert not found.quarantined
+    assert levels == [1, 1, 1, 1]
 
 
 def test_it_is_what_the_build_makes(cohort: Cohort, tmp_path: Path) -> None:
@@ -195,6 +206,21 @@ def test_slides_of_one_content_or_id_are_in_quarantine_and_the_others_go_on(own_
     assert str(again) in said["B.svs"]
     for slide in ("A", "B", "copy"):
         assert f"{slide}.geojson: slide {slide} is in quarantine" in "\n".join(found.warnings)
+
+
+def test_a_slide_whose_texts_were_changed_is_the_same_slide(own_cohort: Cohort) -> None:
+    edited, again = (own_cohort.slide("A").with_name(f"{name}.svs") for name in ("edited", "again"))
+    for copy in (edited, again):
+        copy.write_bytes(own_cohort.slide("A").read_bytes())
+        write_qupath(own_cohort.regions / f"{copy.stem}.geojson", boxes())
+    tifffile.tiffcomment(edited, str(tifffile.tiffcomment(edited)).replace("v12.0.15", "v12.0.16"))
+    with open_slide(own_cohort.slide("A")) as one, open_slide(edited) as other:
+        assert one.content_key != other.content_key
+    found = plan(own_cohort)
+    assert {slide.slide_id for slide in found.slides} == {"B", "C", "D"}
+    assert "the same content as again and edited" in str(found.quarantined["A"])
+    assert "the same content as A and edited" in str(found.quarantined["again"])
+    assert "the same content as A and again" in str(found.quarantined["edited"])
 
 
 def test_an_unreadable_file_is_in_quarantine(own_cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from drawn_slides import CLI, PATCH, Cohort, boxes
+from drawn_slides import CLI, PATCH, Cohort, boxes, draw_one
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.slides.fingerprint import fingerprint
 from her2_ihc_40x_builder.slides.slide import open_slide
@@ -63,8 +63,7 @@ def draw_clinic(cohort: Cohort, root: Path) -> None:
     (root / "WSI" / "0" / f"{LOST}.svs").write_bytes(b"no slide at all")
     (root / "WSI" / "unsorted").mkdir()
     (root / "WSI" / "unsorted" / f"{UNSCORED}.svs").write_bytes(cohort.slide("B").read_bytes())
-    broken = root / "WSI" / "0" / f"{BROKEN}.svs"
-    broken.write_bytes(cohort.slide("A").read_bytes())
+    draw_one(root / "WSI" / "0" / f"{BROKEN}.svs", "0", len(NAMES))
     regions = root / "regions"
     regions.mkdir()
     (regions / f"{BROKEN}.geojson").write_text(json.dumps({"type": "Feature", "geometry": TEXTS["description"]}))

@@ -40,8 +40,8 @@ def plan_build(
 ) -> BuildPlan:
     """Read slides' heads, labels and regions, and decide windows and sides.
 
-    One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else no
-    pixel is read.
+    One slide's trouble puts that slide in quarantine. Placing crops reads the slides where the crops may lie; else they
+    are seen from afar alone.
 
     Args:
         inputs: where to read.

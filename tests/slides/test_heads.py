@@ -24,7 +24,7 @@ def flat(tmp_path: Path) -> SlideHead:
     """A slide of one level."""
     path = write_slide(tmp_path / "flat.svs", "3+", 0, Size(1000, 700), SlideFormat(downsamples=())).path
     scale = decide_scale("flat", Mpp(0.25, 0.25), 40, override=None, resample=False)
-    return SlideHead("flat", path, (path,), "key", Size(1000, 700), scale, "3+", None, HeldSlides())
+    return SlideHead("flat", path, (path,), "key", None, Size(1000, 700), scale, "3+", None, HeldSlides())
 
 
 def test_a_box_is_shrunk(flat: SlideHead) -> None:

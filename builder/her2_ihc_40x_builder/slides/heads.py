@@ -20,6 +20,7 @@ from .files import SlideFile, SlideListing
 from .fingerprint import fingerprint
 from .labels import LabelTable, SlideLabels, agree, folder_label
 from .scale import Scale, decide_scale
+from .sight import sight
 from .slide import Slide, killed_by, open_slide
 
 #: Names that an error tells of slides that are the same.
@@ -74,6 +75,7 @@ class SlideHead:
         path: the file to open.
         files: what it is in, `path` among them.
         content_key: what it is whatever its name.
+        seen: what is seen of it, whatever the texts in its file; None if that tells nothing. Of this run alone.
         size: pixels of level 0.
         scale: micrometres a pixel, and whether it is resampled.
         score: its class.
@@ -85,6 +87,7 @@ class SlideHead:
     path: Path
     files: tuple[Path, ...]
     content_key: str
+    seen: str | None
     size: Size
     scale: Scale
     score: str
@@ -112,10 +115,10 @@ def read_heads(
     held: HeldSlides,
     workers: Processes | None = None,
 ) -> Heads:
-    """Open each slide, and decide its scale and its class; no pixel is read.
+    """Open each slide, look at it from afar, and decide its scale and its class.
 
     A slide at which the process is killed, as a damaged one may do to OpenSlide, has a problem like any other; so has
-    each of several slides of the same content.
+    each of several slides of the same content: of one content key, or that look the same.
     """
     # By the place in the folder: where the folder is must not reach the manifest.
     problems: dict[str, Her2Error] = {_below(error.subject, inputs.slides): error for error in listing.refused}
@@ -129,13 +132,19 @@ def read_heads(
 
 def _twins(heads: Sequence[SlideHead]) -> dict[str, Her2Error]:
     """Slides that are there twice: which of the two has the right name and class, nobody can tell."""
-    named: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for head in heads:
-        named.setdefault(head.content_key, []).append(head.slide_id)
+        # A copy in which a text was changed has another key, and looks the same.
+        for mark in (head.content_key, head.seen):
+            if mark is not None:
+                alike.setdefault(mark, []).append(head.slide_id)
+    same = {head.slide_id: {head.slide_id} for head in heads}
+    for slides in alike.values():
+        joined = set[str]().union(*(same[slide] for slide in slides))
+        same.update((slide, joined) for slide in joined)
     problems: dict[str, Her2Error] = {}
-    for twins in named.values():
-        for one in twins if len(twins) > 1 else ():
-            others = [other for other in twins if other != one]
+    for one, twins in same.items():
+        if others := sorted(twins - {one}):
             more = [f"{len(others) - _NAMED} more"] if len(others) > _NAMED else []
             found = f"the same content as {' and '.join([*others[:_NAMED], *more])}"
             problems[one] = SlideError(f"slide {one}", "a slide that is there once", found, "Remove one of them.")
@@ -189,8 +198,9 @@ def _head(file: SlideFile, labels: SlideLabels, inputs: BuildInputs, parameters:
         )
         case_id = None if labels.case_id is None else labels.case_id.value
         content_key = _content_key(slide, file.files)
+        seen = sight(slide)  # last: a slide whose pixels cannot be read can be asked nothing more
         return SlideHead(
-            file.slide_id, file.path, file.files, content_key, slide.size, scale, score, case_id, HeldSlides()
+            file.slide_id, file.path, file.files, content_key, seen, slide.size, scale, score, case_id, HeldSlides()
         )
 
 
