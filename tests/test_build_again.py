@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tifffile
 
 from drawn_slides import (
     CLI,
@@ -33,6 +34,7 @@ from her2_ihc_40x import CLASSES, ReleaseError
 from her2_ihc_40x_builder.card.companions import refresh_companions
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.privacy.private_names import open_names
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 from her2_ihc_40x_builder.slides.slide import open_slide
 from her2_ihc_40x_builder.summary import build_summary
@@ -293,6 +295,58 @@ def test_previous_keeps_sides_and_references_and_without_it_moves_are_named(own_
     assert result.moved
     assert not result.gone
     assert set(result.moved) == {slide for slide in "BCD" if sides[slide] != earlier[slide]}
+
+
+def take_texts_out(slide: Path) -> None:
+    """Change what is said in a slide, and no pixel."""
+    tifffile.tiffcomment(slide, str(tifffile.tiffcomment(slide)).replace("v12.0.15", "v00.0.00"))
+
+
+@pytest.mark.parametrize("under_a_key", [False, True])
+def test_a_slide_of_other_content_under_the_same_name_is_named(
+    own_cohort: Cohort, tmp_path: Path, *, under_a_key: bool
+) -> None:
+    out, names, slide = tmp_path / "out", None, "C"
+    if under_a_key:
+        names, _ = open_names(tmp_path / "key", out)
+        slide = names.key.slide("C")
+    options: dict[str, Any] = {"intensity": "none", "hue_filter": "off", "names": names}
+    assert "other content" not in build_summary(build(own_cohort, out, **options))
+    take_texts_out(own_cohort.slide("C"))
+    beside = build(own_cohort, tmp_path / "beside", previous=out, **options)
+    in_place = build(own_cohort, out, previous=out, **options)
+    for result in (beside, in_place):
+        told = f"Slide {slide} is of other content than in {out}: its side was drawn anew."
+        assert [one for one in result.plan.warnings if "other content" in one] == [told]
+        assert f"warning: {told}" in build_summary(result)
+    assert "other content" not in build_summary(build(own_cohort, out, **options))
+
+
+def test_plan_names_a_slide_of_other_content_under_the_same_name_too(
+    own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, key = tmp_path / "out", tmp_path / "key"
+    names, _ = open_names(key, out)
+    build(own_cohort, out, names=names, intensity="none", hue_filter="off")
+    run = ["plan", *command(own_cohort, tmp_path / "next", "--previous", str(out))[len(CLI) + 1 :]]
+    run += ["--pseudonymize", str(key)]
+    assert main(run) == 0
+    assert "other content" not in capsys.readouterr().out
+    take_texts_out(own_cohort.slide("C"))
+    assert main(run) == 0
+    assert f"warning: Slide C is of other content than in {out}: its side was drawn anew." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("odd", [[], {}])
+def test_odd_values_in_the_manifest_of_before_stop_nothing(own_cohort: Cohort, tmp_path: Path, odd: object) -> None:
+    out = tmp_path / "out"
+    manifest = build(own_cohort, out, intensity="none", hue_filter="off").manifest
+    units = {**manifest.units, "A": {**manifest.units["A"], "content_key": odd}}
+    (out / "manifest.json").write_text(replace(manifest, units=units).to_json())
+    result = build(own_cohort, out, intensity="none", hue_filter="off")
+    assert result.reused == ("B", "C", "D")
+    assert not result.moved
+    assert not result.gone
 
 
 def test_previous_must_be_built_from_slides(cohort: Cohort, shards: Path, tmp_path: Path) -> None:

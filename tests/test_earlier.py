@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from her2_ihc_40x import ReleaseError
-from her2_ihc_40x_builder.earlier import earlier_build, gone_slides, made_build, moved_slides, previous_sides
+from her2_ihc_40x_builder.earlier import (
+    changed_slides,
+    earlier_build,
+    gone_slides,
+    made_build,
+    moved_slides,
+    previous_sides,
+)
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.shards.manifest import Manifest, read_manifest
 
 
-def manifest(**units: dict[str, str]) -> Manifest:
+def manifest(**units: dict[str, Any]) -> Manifest:
     return Manifest([], {}, {}, {"kind": "slides"}, units)
 
 
@@ -60,3 +68,26 @@ def test_what_is_no_build_is_none(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**content, "source": {"kind": "release"}}))
     assert earlier_build(tmp_path) is None
     assert made_build(tmp_path) is None
+
+
+def test_a_slide_of_the_same_name_and_other_content_is_seen_to_change_and_to_move() -> None:
+    before = manifest(A=unit("a"), B=unit("b"), C=unit("c"))
+    now = manifest(A=unit("cleaned", "test"), B=unit("b"), C=unit("also cleaned"), D=unit("d", "test"))
+    assert moved_slides(before, now) == ("A",)
+    assert changed_slides(before, {"A": "cleaned", "B": "b", "C": "also cleaned", "D": "d"}) == ("A", "C")
+
+
+def test_slides_that_have_changed_names_are_those_of_before() -> None:
+    before = manifest(A=unit("a"), B=unit("b", "test"))
+    assert changed_slides(before, {"A": "b", "B": "a"}) == ()
+    assert moved_slides(before, manifest(A=unit("b", "test"), B=unit("a"))) == ()
+
+
+@pytest.mark.parametrize("odd", [[], {}, None, 1, True, ["a"]])
+def test_what_is_no_text_is_unknown(odd: object) -> None:
+    now = manifest(A=unit("a"), B=unit("b"))
+    for name in ("content_key", "wsi_side"):
+        before = manifest(A={**unit("a"), name: odd}, B=unit("b", "test"), C={**unit("c"), name: odd})
+        assert moved_slides(before, now) == ("B",)
+        assert gone_slides(before, now) == ("C",)
+        assert changed_slides(before, {"A": "a", "B": "b"}) == ()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .card.companions import write_companions
-from .earlier import earlier_build, gone_slides, made_build, moved_slides
+from .earlier import change_warnings, earlier_build, gone_slides, made_build, moved_slides
 from .errors import Her2Error, OutputError, SlideError
 from .forking import start_imports
 from .parallel import Processes, default_workers, run_tasks
@@ -28,7 +28,7 @@ from .privacy.pseudonyms import sealed
 from .progress import Progress
 from .shards.files import Sides
 from .shards.journal import Finished, adopt, noted, published
-from .shards.manifest import Manifest, count_labels
+from .shards.manifest import Manifest, count_labels, read_manifest
 from .shards.staging import check_outside, staged_folder
 from .slide_plan import BuildPlan, SlidePlan
 
@@ -98,6 +98,8 @@ def build_dataset(
     same = earlier is not None and earlier.parameters == told
     if earlier is not None and not (same or overwrite):
         raise _other_parameters(out, earlier.parameters, told)
+    # Under another key, or none, slides of then and now are not to be compared, and names of then not to be told.
+    before = earlier if earlier and earlier.parameters.get("pseudonyms") == told["pseudonyms"] else None
     with (
         staged_folder(out, overwrite=overwrite or same, made_in=made_build, keep=True) as tree,
         Processes(workers) as processes,
@@ -108,6 +110,7 @@ def build_dataset(
         earlier_units = published(earlier, out) if earlier else ()
         candidates = [one for one in (*noted(journal, tree), *earlier_units) if is_entry(one)]
         plan = names.renamed(plan_build(inputs, parameters, processes, key=names.key))
+        plan = replace(plan, warnings=plan.warnings + _changes(plan, inputs, out, before))
         entries = {one.unit: one.entry for one in reversed(candidates)}
         plan, surveys = _look(plan, survey_slides(plan.slides, parameters.white, entries, processes), names)
         note = tree.parent / "hue" / "decision.json"
@@ -126,8 +129,6 @@ def build_dataset(
         _check_not_empty(inputs, plan, manifest)
         _drop_strangers(tree, manifest)
         manifest = write_companions(tree, manifest)
-    # Under another key, or none, slides of then and now are not to be compared, and names of then not to be told.
-    before = earlier if earlier and earlier.parameters.get("pseudonyms") == told["pseudonyms"] else None
     moved, gone = moved_slides(before, manifest), gone_slides(before, manifest)
     lost_licence = earlier.source.get("licence") if earlier and not licence else None
     return BuildResult(plan, manifest, hue.verdicts, reused, moved, gone, lost_licence, names)
@@ -149,6 +150,14 @@ def _other_parameters(out: Path, earlier: Mapping[str, Any], now: Mapping[str, A
 
 
 # --- Slide by slide -----------------------------------------------------------------------------------------------
+
+
+def _changes(plan: BuildPlan, inputs: BuildInputs, out: Path, before: Manifest | None) -> tuple[str, ...]:
+    """Warnings of slides that have only the name of one of before, in the data set that is replaced or `previous`."""
+    earlier = {out.resolve(): (out, before)}
+    if inputs.previous:
+        earlier[inputs.previous.resolve()] = (inputs.previous, read_manifest(inputs.previous))
+    return change_warnings(plan.slides, dict(earlier.values()), drawn=inputs.splits is None)
 
 
 def _look(

@@ -66,7 +66,7 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
     for key, verdict in result.verdicts.items():
         yield f"hue filter, {key}: {verdict.reason}"
     for slide in result.moved:
-        yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides"
+        yield f"moved: {slide} is on another side of wsi_split than before; --previous keeps sides while contents stay"
     for slide in result.gone:
         yield f"gone: {slide} was in the data set that this one replaces, and is not in this one"
     if result.lost_licence:

@@ -33,10 +33,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and print."""
+    from ..earlier import change_warnings
     from ..parallel import Processes
     from ..patches.stain_reference import stain_target
     from ..plan import plan_build
     from ..privacy.key_file import read_key
+    from ..shards.manifest import read_manifest
     from ..shards.staging import check_outside
 
     inputs, parameters = build_arguments(arguments)
@@ -59,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     seconds = total * area * _SECONDS + len(plan.slides) * _SLIDE_SECONDS
     minutes = (seconds / arguments.workers + _START_SECONDS) / 60
     print(f"at most {total} patches, about {size:.2g} GB and {minutes:.2g} minutes on {arguments.workers} cores")
-    for warning in plan.warnings:
+    drawn = inputs.splits is None
+    previous = {inputs.previous: read_manifest(inputs.previous)} if inputs.previous else {}
+    for warning in (*plan.warnings, *change_warnings(plan.slides, previous, drawn=drawn, key=key)):
         print(one_line(f"warning: {warning}"))
     for name, error in plan.quarantined.items():
         print(one_line(f"quarantine {name}: {error}"))
