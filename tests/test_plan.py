@@ -70,6 +70,32 @@ def test_regions_and_slides_without_the_other_and_regions_without_a_window_are_n
     assert "of slide B yields no window" in said
 
 
+def test_a_slide_that_is_spelled_otherwise_in_tables_and_regions_is_told(own_cohort: Cohort, tmp_path: Path) -> None:
+    ours, theirs = "Mu\u0308ller", "M\u00fcller"  # as a Mac takes letters apart, and as all others write them
+    own_cohort.slide("A").rename(own_cohort.slide("A").with_stem(ours))
+    (own_cohort.regions / "A.geojson").rename(own_cohort.regions / f"{theirs}.geojson")
+    labels, splits = tmp_path / "labels.csv", tmp_path / "splits.csv"
+    labels.write_text(f"slide_id,case_id\n{theirs},P1\nb,P2\nE,P3\n", encoding="utf-8")
+    splits.write_text("patch_id,patch_split\nc\u200b-x324-y324,test\n", encoding="utf-8")
+    found = plan(own_cohort, labels=labels, splits=splits)
+    said = "\n".join(found.warnings)
+    differs = r"'M\xfcller' differs from the slide 'Mu\u0308ller' only in case, blanks or Unicode form"
+    assert f"not there: E, {theirs}, b; {differs} (so do 'b' from 'B')." in said
+    assert f"{theirs}.geojson: the file is named after no slide that can be read; {differs}" in said
+    assert r"'c\u200b-x324-y324' differs from the patch 'C-x324-y324' only in case" in said
+    assert {slide.slide_id: slide.case_id for slide in found.slides} == dict.fromkeys("BCD")
+
+
+def test_sides_of_a_slide_that_is_spelled_otherwise_are_told(own_cohort: Cohort, tmp_path: Path) -> None:
+    splits = tmp_path / "splits.csv"
+    splits.write_text("slide_id,wsi_split\nA,test\nB,train\nC,train\nd,test\n")
+    with pytest.raises(LabelError, match="found none; 'd' differs from the slide 'D' only in case"):
+        plan(own_cohort, splits=splits)
+    splits.write_text("slide_id,wsi_split\nA,test\nB,train\nC,train\nD,test\nd\u200b,test\n", encoding="utf-8")
+    told = r"not there: d{}; 'd\u200b' differs from the slide 'D' only in case, blanks or Unicode form."
+    assert told.format("\u200b") in "\n".join(plan(own_cohort, splits=splits).warnings)
+
+
 @pytest.mark.parametrize("name", ["Klinik\u00a0Nord", "Klinik Nord", "Klinik\tNord"])
 def test_where_the_folder_is_reaches_no_name_in_quarantine(own_cohort: Cohort, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name

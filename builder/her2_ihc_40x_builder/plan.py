@@ -20,7 +20,7 @@ from .slides.files import find_slides, is_file_name
 from .slides.heads import HeldSlides, SlideHead, read_heads
 from .slides.labels import LabelTable, read_labels
 from .slides.scale import warn_of_spread
-from .spelling import spellings
+from .spelling import spellings, told_apart
 from .windows.overlap import crossing, leaking
 from .windows.splits import (
     GivenSides,
@@ -104,8 +104,10 @@ def plan_build(
 def _table_warnings(table: LabelTable, given: GivenSides, slides: Sequence[str]) -> list[str]:
     notes = [f"The labels table's column {name!r} is not read." for name in table.ignored]
     notes += [f"The splits table's column {name!r} is not read." for name in given.ignored]
-    missing = sorted(set(table.slides) - set(slides))
-    return notes + ([f"The labels table names slides that are not there: {', '.join(missing)}."] if missing else [])
+    if missing := sorted(set(table.slides) - set(slides)):
+        near = told_apart(missing, spellings(slides))
+        notes.append(f"The labels table names slides that are not there: {', '.join(missing)}{near and '; '}{near}.")
+    return notes
 
 
 def _case_warnings(heads: Sequence[SlideHead]) -> list[str]:
@@ -146,7 +148,9 @@ def _side_warnings(slides: Sequence[SlidePlan], given: GivenSides) -> list[str]:
     if given.patch:
         made = {slide.patch_id(patch.box) for slide in slides for patch in slide.patches}
         if missing := sorted(set(given.patch) - made):
-            notes.append(f"The splits table names {len(missing)} patches that are not there, such as {missing[0]}.")
+            near = told_apart(missing, spellings(made), "patch")
+            count = f"{len(missing)} patches that are not there, such as {missing[0]}"
+            notes.append(f"The splits table names {count}{near and '; '}{near}.")
         for slide in slides:
             boxes = [patch.box for patch in slide.patches]
             if pair := leaking(boxes, [patch.patch_side for patch in slide.patches]):

@@ -86,6 +86,13 @@ def test_patients_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["audit", str(folder), "--patients", str(table), "--json"]) == 1
     counted = json.loads(capsys.readouterr().out)["patients_table"]
     assert counted == {"slides": 8, "known": 3, "unknown": 5}
+    table.write_text("slide_id,case_id\nclean-0,P\nCLEAN\u20131,P\n", encoding="utf-8")
+    assert main(["audit", str(folder), "--patients", str(table)]) == 0
+    differs = r"'CLEAN\u20131' differs from the slide 'clean-1' only in case, blanks or Unicode form"
+    assert f"clean-1, clean-2, clean-3, ...; {differs}\n" in capsys.readouterr().out
+    table.write_text("slide_id,case_id\nCLEAN\u20131,P\n", encoding="utf-8")
+    assert main(["audit", str(folder), "--patients", str(table)]) == 1
+    assert f"found none of its 8, such as 'clean-0'; {differs}. Write slides" in capsys.readouterr().err
     assert not (tmp_path / "data-audit").exists()  # no pair to show
 
 

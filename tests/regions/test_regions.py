@@ -339,6 +339,18 @@ def test_everything_that_is_lost_is_reported_by_name(slides: Slides, tmp_path: P
         assert any(neighbour in f.subject for f in of(found, "ignored"))
 
 
+def test_a_slide_that_is_spelled_otherwise_is_told_and_not_taken(slides: Slides, tmp_path: Path) -> None:
+    (tmp_path / "al\u00adpha.svs.geojson").write_text(qupath(OUTLINES["alpha"]))
+    (tmp_path / "Al pha_with_12.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "export.json").write_text(cytomine(slides).replace("alpha.svs", "alpha\u200b.svs"))
+    found = read(tmp_path, slides)
+    assert "alpha" not in {region.slide_id for region in found.regions}
+    told = {finding.detail.partition("; ")[2].partition(" differs from ")[0] for finding in found.findings}
+    assert told - {""} == {r"'al\xadpha'", "'Al pha'", r"'alpha\u200b'"}
+    for finding in of(found, "region without slide"):
+        assert finding.detail.endswith(" differs from the slide 'alpha' only in case, blanks or Unicode form")
+
+
 def test_unknown_classes_of_all_files_are_listed_at_once(slides: Slides, tmp_path: Path) -> None:
     (tmp_path / "alpha.geojson").write_text(qupath(OUTLINES["alpha"], classification={"name": "Region*"}))
     (tmp_path / "beta.geojson").write_text(qupath(OUTLINES["alpha"], classification={"name": "Benign"}))

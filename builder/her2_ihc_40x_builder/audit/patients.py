@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import LabelError
 from ..hub.diff import Edition
 from ..slides.labels import read_labels
+from ..spelling import spellings, told_apart
 from .prints import read_slide_ids
 
 
@@ -29,6 +30,11 @@ class Patients:
     def missing(self) -> tuple[str, ...]:
         """The data set's slides whose patient the table does not know."""
         return tuple(sorted(self.slides - self.cases.keys()))
+
+    @property
+    def near(self) -> str:
+        """Which slides of the table may be some of those, spelled otherwise; empty if none may."""
+        return told_apart(sorted(self.cases.keys() - self.slides), spellings(self.missing))
 
     @property
     def known(self) -> int:
@@ -56,6 +62,7 @@ def read_patients(path: Path, edition: Edition) -> Patients:
         raise LabelError(str(path), f"patients of slides that {edition.name} names", "no slide named there", remedy)
     if not patients.known:
         found = f"none of its {len(patients.slides)}, such as {patients.missing[0]!r:.80}"
+        found += f"; {patients.near}" if patients.near else ""
         remedy = "Write slides as the column slide_id does, and each one's patient in the column case_id."
         raise LabelError(str(path), f"patients of slides of {edition.name}", found, remedy)
     return patients

@@ -43,6 +43,7 @@ def _patients(patients: Patients) -> str:
         some = ", ".join(map(printable, patients.missing[:_SHOWN]))
         some += ", ..." if len(patients.missing) > _SHOWN else ""
         line += f"; {len(patients.missing):,} are not tested by it: {some}"
+        line += f"; {patients.near}" if patients.near else ""
     return line
 
 

@@ -15,7 +15,7 @@ from . import crops, cytomine, files, geojson, images, imagescope, masks, qupath
 from .classes import ClassRules
 from .combine import combine, with_ids, without_names
 from .model import Area, Drawn, Finding, Reading, Region, RegionSet, in_order
-from .names import shown, slide_and_roi_of, slide_of
+from .names import SlideNames, shown, slide_and_roi_of, slide_of
 from .placements import KeptPlacements
 from .polygons import cleaned
 
@@ -138,7 +138,8 @@ def _read(
         return None
     slide = slide_of(file.name, sizes)
     if slide is None:
-        reading.report("region without slide", shown(file), "the file is named after no slide that can be read")
+        near = SlideNames(sizes).near(file.name)
+        reading.report("region without slide", shown(file), f"the file is named after no slide that can be read{near}")
     elif kind == "json":
         qupath.read(document, file, slide, sizes[slide], reading, invert_y=options.invert_y)
     else:
@@ -153,7 +154,9 @@ def _picture(
     whole = slide_of(file.name, sizes)
     pair = slide_and_roi_of(file.stem, sizes) if whole is None else (whole, None)
     if pair is None:
-        reading.report("region without slide", shown(file), "the picture is named after no slide that can be read")
+        detail = "the picture is named after no slide that can be read"
+        detail += SlideNames(sizes).near(file.name, with_roi=True)
+        reading.report("region without slide", shown(file), detail)
         return None
     slide, roi = pair
     class_name = crops.folder_class(file, root)

@@ -62,9 +62,8 @@ def read(document: Any, source: Path, sizes: Mapping[str, Size], reading: Readin
             continue
         slide = _slide(fields, source, slides)
         if slide is None:
-            reading.report(
-                "region without slide", where, f"no slide has its file name or image number ({_named(fields)})"
-            )
+            detail = f"no slide has its file name or image number ({_named(fields)})"
+            reading.report("region without slide", where, detail + slides.near(*_file_names(fields)))
             continue
         try:
             shape = _shape(entry, where)
@@ -122,12 +121,15 @@ def wkt(text: Any, where: str) -> BaseGeometry:
 
 def _slide(fields: Mapping[str, Any], source: Path, slides: SlideNames) -> str | None:
     """Return the slide by file name; without one, by image number; without either, by the file's own name."""
-    names = [fields[key] for key in _FILE_NAMES if isinstance(fields.get(key), str) and fields[key]]
-    if names:
+    if names := _file_names(fields):
         return next((slide for name in names if (slide := slides.find(name))), None)
     numbers = [str(fields[key]) for key in _IMAGE_IDS if isinstance(fields.get(key), int | str)]
     by_number = next((slide for number in numbers if (slide := slides.find(number))), None)
     return by_number or slides.find(source.name)
+
+
+def _file_names(fields: Mapping[str, Any]) -> list[str]:
+    return [fields[key] for key in _FILE_NAMES if isinstance(fields.get(key), str) and fields[key]]
 
 
 def _named(fields: Mapping[str, Any]) -> str:

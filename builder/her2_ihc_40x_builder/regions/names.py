@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import PurePath, PureWindowsPath
 
 from ..places import shown
+from ..spelling import spellings, told_apart
 
 __all__ = ["SlideNames", "is_number", "is_uuid", "shown", "slide_and_roi_of", "slide_of"]
 
@@ -45,8 +47,7 @@ class SlideNames:
         Args:
             name: `S1.svs`, `S1.svs.geojson`, a path in either manner of writing, or an id.
         """
-        base = PureWindowsPath(name).name if "\\" in name else PurePath(name).name
-        stems = [base, PurePath(base).stem, PurePath(PurePath(base).stem).stem]
+        stems = _stems(name)
         for stem in stems:
             if stem in self._known:
                 return stem
@@ -54,6 +55,29 @@ class SlideNames:
             if len(same := self._folded.get(stem.casefold(), [])) == 1:
                 return same[0]
         return None
+
+    def near(self, *names: str, with_roi: bool = False) -> str:
+        """Say which slide names of none may mean that are spelled otherwise; empty if none.
+
+        Args:
+            names: as for `find`.
+            with_roi: each may be that of a slide and a region, `<slide>_<id>`.
+        """
+        stems = [stem for name in names for stem in _stems(name)]
+        if with_roi:
+            stems += [stem[:at] for stem in stems for at in range(len(stem) - 1, 0, -1) if stem[at] == "_"]
+        told = next(filter(None, (told_apart([stem], self._spellings) for stem in stems)), "")
+        return told and f"; {told}"
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, tuple[str, ...]]:
+        return spellings(self._known)
+
+
+def _stems(name: str) -> list[str]:
+    """A file's name as it is, and less one or two suffixes."""
+    base = PureWindowsPath(name).name if "\\" in name else PurePath(name).name
+    return [base, PurePath(base).stem, PurePath(PurePath(base).stem).stem]
 
 
 def slide_of(name: str, slides: Iterable[str]) -> str | None:

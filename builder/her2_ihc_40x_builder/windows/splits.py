@@ -12,6 +12,7 @@ from her2_ihc_40x import CLASSES
 
 from ..errors import LabelError, OptionError, SlideError
 from ..geometry import Box
+from ..spelling import plain_name, spellings, told_apart
 from ..tables import Row, read_table
 from .order import draw
 from .overlap import first_joined
@@ -146,14 +147,19 @@ def given_wsi_sides(slides: Iterable[SplitSlide], given: Mapping[str, Side]) -> 
     everything = [slide for unit in units for slide in unit.slides]
     for slide in everything:
         if slide.slide_id not in given:
-            raise LabelError(f"slide {slide.slide_id}", "a side in --splits", "none", "Add a row for it.")
+            alike = spellings(given).get(plain_name(slide.slide_id), ())
+            near = told_apart(alike, spellings([slide.slide_id]))
+            found, remedy = (f"none; {near}", "Write both alike.") if near else ("none", "Add a row for it.")
+            raise LabelError(f"slide {slide.slide_id}", "a side in --splits", found, remedy)
     sides = {slide.key: given[slide.slide_id] for slide in everything}
     for unit in units:
         _known_side(unit, sides)
     unknown = sorted(set(given) - {slide.slide_id for slide in everything})
-    warnings = (
-        [f"--splits names {len(unknown)} slides that are not there: {', '.join(unknown[:10])}."] if unknown else []
-    )
+    warnings = []
+    if unknown:
+        near = told_apart(unknown, spellings(slide.slide_id for slide in everything))
+        some = ", ".join(unknown[:10])
+        warnings.append(f"--splits names {len(unknown)} slides that are not there: {some}{near and '; '}{near}.")
     return SlideSides(dict(sorted(sides.items())), tuple(warnings))
 
 
