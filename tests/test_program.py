@@ -156,6 +156,25 @@ def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: 
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", ["verify DIR", "build", "build --pseudonymize KEY"])
+def test_a_reader_of_standard_output_that_has_gone_is_one_line(
+    cohort: Cohort, built: Path, tmp_path: Path, words: str, unbuffered: str
+) -> None:
+    name, *more = (str({"DIR": built, "KEY": tmp_path / "key"}.get(word, word)) for word in words.split())
+    run = [*CLI, name, *more] if name == "verify" else command(cohort, tmp_path / "out", "--workers", "1", *more)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    said = "her2-ihc-40x: standard output: expected a reader to the end, found that it has gone. Send the output to a "
+    said += "file, and read that. What the command makes may be there already.\n"
+    for both in (False, True):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "wb") as gone:
+            stderr = gone if both else subprocess.PIPE
+            done = subprocess.run(run, stdout=gone, stderr=stderr, text=True, check=False, env=environment)
+        assert (done.returncode, done.stderr) == (1, None if both else said)
+
+
 def test_a_name_cannot_steer_the_terminal(built: Path, tmp_path: Path) -> None:
     told = "\x1b]0;owned\x07\nno problem a\x9b2Jb \u202egnp.exe over\rwritten \x7f\u2066"
     folder = shutil.copytree(built, tmp_path / "her2-ihc-40x")

@@ -18,6 +18,14 @@ _RETURNS = re.compile(r"(\r*)(.*?)(\r*)", re.DOTALL)
 _MOVES = re.compile(r"\n*(\x1b\[A)*")
 
 
+class UnwritableError(Exception):
+    """Standard output took no more; no OSError, so that nobody takes it for a file's."""
+
+
+class ReaderGoneError(UnwritableError):
+    """Whoever read standard output, such as `head`, has gone."""
+
+
 def escape_codes(text: str) -> str:
     r"""Text without anything that a terminal obeys, but for tab and newline.
 

@@ -311,6 +311,33 @@ def test_the_key_may_not_lie_where_it_would_be_published(tmp_path: Path) -> None
     assert open_names(tmp_path / "key", out)[0].key == names.key
 
 
+def test_the_key_may_not_lie_where_its_names_would_be_read_as_regions(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions, out = tmp_path / "regions", tmp_path / "out"
+    shutil.copytree(cohort.regions, regions)
+    elsewhere = tmp_path / "key"
+    elsewhere.write_bytes(KEY.secret)
+    (regions / "link").symlink_to(elsewhere)
+    for place in (regions / "key", regions / "deeper" / "key", regions / "link"):
+        for name in ("plan", "build"):
+            run = [name, str(cohort.slides), "--regions", str(regions), "--out", str(out)]
+            assert main([*run, "--pseudonymize", str(place)]) == 1
+            said = capsys.readouterr().err
+            assert f"{place}: expected a key outside the folder of regions, found {regions}. Keep it elsewhere" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key", "regions"]
+    assert {path.name for path in regions.iterdir()} == {"link", *(path.name for path in cohort.regions.iterdir())}
+
+
+def test_a_link_to_the_key_would_put_the_names_in_the_output(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(KEY.secret)
+    (tmp_path / "key").chmod(0o600)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path / "key")
+    with pytest.raises(OutputError, match="outside the output"):
+        open_names(tmp_path / "out" / "link", tmp_path / "out")
+
+
 def test_a_pipe_in_the_place_of_the_names_is_not_waited_for(pipe: Path) -> None:
     with pytest.raises(OutputError, match="a file of names, found a pipe"):
         PrivateNames(KEY, pipe)

@@ -7,14 +7,16 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import datasets
 
 from her2_ihc_40x import Her2Error, __version__
 
 from ..errors import MissingExtraError, OptionError, OutputError
+from ..streams import ReaderGoneError, UnwritableError
 from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish, verify, versions
-from .output import UnwritableError, drop_output, watched_output
+from .output import drop_output, watched_output
 
 _COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
 _BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
@@ -47,15 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with watched_output():
             return _run(parsed)
-    except BrokenPipeError:  # whoever read the output is gone
+    except BrokenPipeError:  # whoever read standard error is gone
         drop_output()
         return 1
     except UnwritableError as error:
         drop_output()
-        remedy = "Free the disk, or send the output elsewhere. What the command makes may be there already."
-        told = OutputError("standard output", "room for what is printed", str(error), remedy)
-        print(f"her2-ihc-40x: {told}", file=sys.stderr)
+        with suppress(OSError):  # standard error may have had the same reader
+            print(f"her2-ihc-40x: {_cut_short(error)}", file=sys.stderr)
         return 1
+
+
+def _cut_short(error: UnwritableError) -> OutputError:
+    there = "What the command makes may be there already."
+    if isinstance(error, ReaderGoneError):
+        expected, found, remedy = "a reader to the end", "that it has gone", "Send the output to a file, and read that."
+    else:
+        expected, found, remedy = "room for what is printed", str(error), "Free the disk, or send the output elsewhere."
+    return OutputError("standard output", expected, found, f"{remedy} {there}")
 
 
 def _run(parsed: argparse.Namespace) -> int:

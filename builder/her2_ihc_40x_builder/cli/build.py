@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_free(arguments.out.resolve(), overwrite=True, made_in=made_build)  # before a key is made
     names = None
     if arguments.pseudonymize:
+        private_names.check_not_read(arguments.pseudonymize, inputs.regions)
         built = None if arguments.overwrite else earlier_build(arguments.out)
         if built:
             private_names.check_key(arguments.pseudonymize, arguments.out, built)

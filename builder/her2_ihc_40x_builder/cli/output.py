@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO, cast
 
-
-class UnwritableError(Exception):
-    """Standard output took no more; no OSError, so that nobody takes it for a file's."""
+from ..streams import ReaderGoneError, UnwritableError
 
 
 class _Watched:
@@ -33,10 +31,7 @@ class _Watched:
 
 @contextmanager
 def watched_output() -> Iterator[None]:
-    """Raise an UnwritableError where standard output cannot be written, at the latest when it is flushed at the end.
-
-    That its reader is gone stays a BrokenPipeError.
-    """
+    """Raise an UnwritableError where standard output cannot be written, at the latest when it is flushed at the end."""
     with redirect_stdout(cast(TextIO, _Watched(sys.stdout))):
         yield
         sys.stdout.flush()
@@ -51,7 +46,7 @@ def drop_output() -> None:
 def _told() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:
-        raise
+    except BrokenPipeError as error:
+        raise ReaderGoneError(error.strerror or repr(error)) from error
     except OSError as error:
         raise UnwritableError(error.strerror or repr(error)) from error

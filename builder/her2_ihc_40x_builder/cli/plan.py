@@ -38,11 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     from ..patches.stain_reference import stain_target
     from ..plan import plan_build
     from ..privacy.key_file import read_key
+    from ..privacy.private_names import check_not_read
     from ..shards.manifest import read_manifest
     from ..shards.staging import check_outside
 
     inputs, parameters = build_arguments(arguments)
     check_outside(arguments.out, (inputs.slides, inputs.regions))
+    if arguments.pseudonymize:
+        check_not_read(arguments.pseudonymize, inputs.regions)
     stain_target(parameters)
     key = read_key(arguments.pseudonymize) if arguments.pseudonymize and inputs.previous else None
     with Processes(arguments.workers) as workers:

@@ -21,6 +21,7 @@ from ..regions import Region
 from ..shards.manifest import Manifest
 from ..slide_plan import BuildPlan, SlidePlan
 from ..slides.files import is_file_name
+from ..streams import UnwritableError
 from .key_file import read_key, read_or_make_key, write_private
 from .pseudonyms import Key
 
@@ -88,6 +89,8 @@ class PrivateNames(OpenNames):
         """Replace every error, and the traceback of one that nobody expected, by a note of it."""
         try:
             yield
+        except UnwritableError:  # which names nothing
+            raise
         except Her2Error as error:
             raise self.told("the build", error) from None
         except OSError as error:
@@ -238,6 +241,22 @@ def check_key(key_file: Path, out: Path, earlier: Manifest) -> None:
         raise OutputError(str(out), expected, found, "Give that, --overwrite to replace it, or another --out.")
 
 
+def check_not_read(key_file: Path, regions: Path) -> None:
+    """Refuse a key in the folder of regions, where the file of names beside it would be read as annotations.
+
+    Raises:
+        OutputError: it lies there.
+    """
+    if _lies_in(key_file, regions):
+        remedy = "Keep it elsewhere, with its file of names: all JSON there is read as annotations."
+        raise OutputError(str(key_file), "a key outside the folder of regions", f"{regions}", remedy)
+
+
+def _lies_in(key_file: Path, folder: Path) -> bool:
+    """Whether a key, or the file of names beside it, is below a folder; a link to the key may be elsewhere than it."""
+    return any(place.is_relative_to(folder.resolve()) for place in (key_file.resolve(), key_file.parent.resolve()))
+
+
 def open_names(key_file: Path, *outputs: Path) -> tuple[PrivateNames, bool]:
     """Read the key in a file, or make one, and open the file of names beside it, `<key file>.names.json`.
 
@@ -251,9 +270,8 @@ def open_names(key_file: Path, *outputs: Path) -> tuple[PrivateNames, bool]:
     Raises:
         OutputError: the key is refused, or lies in an output, or the names are of another key.
     """
-    place = key_file.resolve()
     for output in outputs:
-        if output.resolve() in place.parents:
+        if _lies_in(key_file, output):
             raise OutputError(str(key_file), "a key outside the output", f"{output}", "Keep it where nobody publishes.")
     book = key_file.with_name(f"{key_file.name}.names.json")
     if book.exists() and not os.path.lexists(key_file):
