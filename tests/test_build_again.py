@@ -56,7 +56,7 @@ def test_another_listing_order_changes_no_byte(
     assert contents(tmp_path / "backwards") == contents(built)
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [3])
 def test_workers_and_listing_order_together_change_no_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:

@@ -18,7 +18,7 @@ from torture.campaign import points, rng
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
-@pytest.mark.parametrize("point", points(short=2, long=100))
+@pytest.mark.parametrize("point", points(short=1, long=100))
 def test_who_is_told_to_end_does_and_the_next_run_goes_on(
     point: int, cohort: Cohort, built: Path, tmp_path: Path
 ) -> None:
