@@ -35,9 +35,8 @@ def sight(slide: Slide) -> str | None:
             pixels = slide.read_level(index, box)
             digest.update(pixels.tobytes())
             if len(colours) < 2:
-                channels = [
-                    pixels[..., channel] for channel in range(3)
-                ]  # by one: numpy is slow over two axes of three
+                # One by one: numpy is slow over two axes of three.
+                channels = [pixels[..., channel] for channel in range(3)]
                 colours |= {tuple(int(one.min()) for one in channels), tuple(int(one.max()) for one in channels)}
     except SlideError:
         return None  # whether it can be used without them, who uses it will find
