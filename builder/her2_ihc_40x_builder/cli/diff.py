@@ -21,7 +21,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare two data sets or versions",
         description="Say which slides and patches B has otherwise than A: added, removed, relabelled, moved between "
         "splits, or with another image or other columns. Only files that differ by the manifests are opened, and no "
-        "image is read: `verify` says whether a file is what its manifest says.",
+        "image is read: `verify` says whether a file is what its manifest says, `audit` if a patch is there twice.",
     )
     for name in ("a", "b"):
         parser.add_argument(name, metavar=name.upper(), help="a folder, or NAMESPACE/NAME@REVISION on the Hub")
