@@ -97,6 +97,7 @@ EMBEDDED = {
     "a text as dots a metre": (png_with(b"pHYs", b"T21-12345"), ("pHYs chunk",)),
     "a background": (png_with(b"bKGD", b"\0\xff\0\xff\0\xff"), ()),
     "a text as background": (png_with(b"bKGD", b"T21-12"), ("bKGD chunk",)),
+    "a text as gamma": (png_with(b"gAMA", b"John"), ("gAMA chunk",)),
     "time": (png_with(b"tIME", b"\x07\xe5\3\4\x0c\0\0"), ("tIME chunk",)),
     "palette's name": (png_with(b"sPLT", b"somebody\0\x08"), ("sPLT chunk",)),
     "calibration": (png_with(b"pCAL", b"somebody\0" + bytes(8) + b"\0\2m\0001\0002"), ("pCAL chunk",)),

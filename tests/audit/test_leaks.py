@@ -176,7 +176,9 @@ def test_what_is_known_of_one_side_alone_is_not_called_sound(tmp_path: Path, col
 
 def test_of_a_side_that_is_not_there_nothing_is_said(tmp_path: Path) -> None:
     found = audit(write_rows(tmp_path / "train", [(TRAIN, row("a", "a", png(noise(1))))]))
-    assert of(found, "slides").unknown == "no patch is on the test side"
+    for check in ("slides", "same_bytes_across", "same_pixels_across"):
+        assert of(found, check).unknown == "no patch is on the test side"
+    assert of(found, "near_across").status == "unknown"
 
 
 def test_near_copies_are_found_across_the_sides(near: Path) -> None:

@@ -62,6 +62,10 @@ def test_what_looks_identifying_is_named_by_what_it_looks_like(reason: str, text
         ("Smith (John)", "name"),
         ("March 21, 1957", "date"),
         ("99 9 99", None),
+        ("Tile 12 0 1024 2048", None),
+        ("ROI 1024 2048 512 512", None),
+        ("x 1024 2048 12", None),
+        ("1024 2048 512 512", None),
         ("12 345", None),
         ("Left & Right", None),
         ("Breast (Left)", None),
@@ -87,6 +91,7 @@ TCGA-A1-A0SB-01Z-00-DX1.B34C267B-CAE6-4FBC-AE5F-28C03A5A6C3C histolab_tcga-cr-73
 3ddd9859-7875-e73f-9958-80fb5e209080 B12-003 Tumor_Left TMA_C04 HE_IHC row3_col12 2+_01 99-99-9999
 TCGA-AB-1234 TCGA-AB-1234-01A-01-BS1 QuPath BreastCore McDonald aBcDeFghIjk Breast.JPEG Slide.Tumor 12_May
 margin_12_34 marker_2_15 mark-1-22 decision-10-20 May_12 Mar-21-570 patient_77 patient-77 Pat_77 IHCStain HEROne
+PanCKAE1 FISHAmplified ROCHEVentana VENTANAUltra LEICABond DAKOHercep BIOBANKHelsinki NORTHWing MAY-10-20um
 TCGABreast BRCAPanel NDPImage ABCdef Tumor+Stroma Core(Left) ER+PR+ 1024_2048 S1\u2013001
 """
 

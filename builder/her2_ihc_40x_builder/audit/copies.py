@@ -34,6 +34,7 @@ def check_exact(subject: Subject) -> Iterator[Finding]:
             len(subject.split["test"]),
             unit="test patches",
             binding=subject.by_pixel,
+            unknown=subject.one_sided,
             **pairs_found(across),
         )
         yield Finding(
@@ -96,7 +97,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
         len(subject.split["test"]),
         unit="test patches",
         binding=subject.by_pixel,
-        unknown=f"all patches are {too_small}" if small == len(subject.prints) else None,
+        unknown=f"all patches are {too_small}" if small == len(subject.prints) else subject.one_sided,
         note="; ".join(notes),
         **pairs_found(pairs, twins),
     )

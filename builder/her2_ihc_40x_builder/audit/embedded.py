@@ -27,8 +27,8 @@ _PNG_SIZES = {
     "sBIT": (1, 2, 3, 4),
     "bKGD": (1, 2, 6),
 }
-#: The most that a number of these can be: points of colour in 1/100,000, and pixels a metre.
-_MOST_CHROMATICITY, _MOST_DENSITY = 200_000, 10_000_000
+#: The most that a number of these can be: gamma and points of colour in 1/100,000, pixels a metre.
+_MOST_GAMMA, _MOST_CHROMATICITY, _MOST_DENSITY = 1_000_000, 200_000, 10_000_000
 _PNG_KINDS = {"eXIf": "EXIF", "iCCP": "ICC", "tEXt": "text", "zTXt": "text", "iTXt": "text"}
 #: Bytes of tRNS by the colour type: one grey level, or one colour.
 _TRANSPARENT = {0: 2, 2: 6}
@@ -102,6 +102,8 @@ def _walk_png(data: bytes) -> Iterator[str | None]:
 
 def _are_numbers(name: str, content: bytes) -> bool:
     """Whether a chunk holds what numbers of its meaning can be, and not a text of its size; of 8 bits a sample."""
+    if name == "gAMA":
+        return int.from_bytes(content, "big") <= _MOST_GAMMA
     if name == "cHRM":
         return all(number <= _MOST_CHROMATICITY for number in struct.unpack(">8I", content))
     if name == "pHYs":

@@ -114,6 +114,11 @@ class Subject:
         return {name: [patch for patch in self.prints if self.side(patch) == name] for name in SPLITS}
 
     @property
+    def one_sided(self) -> str | None:
+        """Why nothing can be said of one side against the other, if a side is empty."""
+        return next((f"no patch is on the {name} side" for name in SPLITS if not self.split[name]), None)
+
+    @property
     def regenerated(self) -> bool:
         """Whether it was built from slides, so that this project vouches for what is in it."""
         return self.manifest.source.get("kind") == "slides"

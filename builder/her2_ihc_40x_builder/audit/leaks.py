@@ -212,12 +212,9 @@ def _unknown(subject: Subject, columns: str, is_known: Callable[[Print], bool]) 
     known = {side: sum(map(is_known, prints)) for side, prints in subject.split.items()}
     if not any(known.values()):
         return f"no patch has {columns}"
-    for side, count in known.items():
-        if not subject.split[side]:
-            return f"no patch is on the {side} side"
-        if not count:
-            return f"no patch of the {side} side has {columns}"
-    return None
+    if subject.one_sided:
+        return subject.one_sided
+    return next((f"no patch of the {side} side has {columns}" for side, count in known.items() if not count), None)
 
 
 def _partly(known: int, of: int, column: str) -> str:

@@ -58,7 +58,7 @@ _AMERICAN_DATES = (
         rf"(?<![^\W\d_])({_WHOLE_MONTH})[-_. ]{{0,2}}{_DAY}(st|nd|rd|th)?[-_., ]{{0,2}}(19|20)\d\d(?!\d)", re.IGNORECASE
     ),
     # Mar-21-57, 21-Mar-57
-    re.compile(rf"(?<![^\W\d_])({_WHOLE_MONTH})[-_. ]{{1,2}}{_DAY}[-_., ]{{1,2}}\d\d(?!\d)", re.IGNORECASE),
+    re.compile(rf"(?<![^\W\d_])({_WHOLE_MONTH})[-_. ]{{1,2}}{_DAY}[-_., ]{{1,2}}\d\d(?![A-Za-z0-9])", re.IGNORECASE),
     re.compile(rf"(?<!\d){_DAY}[-_. ]{{1,2}}({_WHOLE_MONTH})[-_. ]{{1,2}}\d\d(?!\d)", re.IGNORECASE),
 )
 _ACCESSIONS = (
@@ -82,6 +82,9 @@ _GROUPED = re.compile(r"(?<!\d)(\d{3}-\d{2}-\d{4}|\d{3}[- ]\d{3}[- ]\d{4}|[A-Z]{
 _LONG_NUMBER = re.compile(r"(?<!\d)(?!00\d{4}(?!\d))\d{6,}")
 _LONG = 6
 _IN_GROUPS = re.compile(r"(?<!\d)\d{2,}(\s\d{2,})+(?!\d)")  # 12 34 56 78
+#: What stands before the numbers of a place, and four numbers that are one: x, y, width and height.
+_PLACED = re.compile(r"(tile|roi|region|patch|box|at|[xy])[-_ :=]*(\d+\s)*$", re.IGNORECASE)
+_BOX = re.compile(r"\d{3,}(\s\d{3,}){3}")
 _JOIN = r"[_ ,.;:&+()\[\]-]{1,3}"
 _NAME_PAIR = re.compile(rf"(?<![^\W\d_])(?P<one>[^\W\d_]{{2,}}){_JOIN}(?P<two>[^\W\d_]{{2,}})(?![^\W\d_])")
 #: Where MeierAnna falls in two; McDonald, QuPath and random letters do not.
@@ -89,20 +92,21 @@ _HUMP = re.compile(r"(?<=[a-zß-öø-ÿ]{2})(?=[A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]{2}
 #: SMITHJohn and JohnSMITH; few capitals are a code (IHCStain), but beside a given name.
 _CAPITALS, _CAPITALISED = "([A-ZÀ-ÖØ-Þ]{2,})", "([A-ZÀ-ÖØ-Þ][a-zß-öø-ÿ]{2,})"
 _HALF_CAPITALS = re.compile(rf"(?<![^\W\d_])(?:{_CAPITALS}{_CAPITALISED}|{_CAPITALISED}{_CAPITALS})(?![^\W\d_])")
-_LEAST_CAPITALS = 4
+_LEAST_CAPITALS = 5
 #: Words of the field, which stand together in names of slides without naming anybody.
 _WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-    aperio area array batch benign biopsy block blocks breast cancer carcinoma case cases centre center cohort
-    control core cores data dcis demo diagnosis edge edges erbb excision external file final first fold glass group he
-    her hospital idc ihc image images inner internal invasive jpeg lab large last left level lesion low lymph main
-    margin marker mask medium met metastasis middle model negative new node normal old one outer pair panel part patch
-    patches patient pilot positive primary project public random region regions repeat resection right roi rois run
-    sample samples scan scanner score scored second section series set site slide slides small source specimen stain
-    stained staining strong study svs synthetic target test testing third tiff tile tissue tma train training trial
-    tumor tumors tumour two unit unstained val validation weak whole wsi zone
+    amplified aperio area array batch benign biobank biopsy block blocks bond breast cancer carcinoma case cases center
+    centre cish cohort control core cores dako data dcis demo diagnosis ductal east edge edges erbb excision external
+    file final first fish fold glass group hamamatsu he her hercep hospital idc ihc image images inner internal invasive
+    jpeg lab large last left leica lesion level lobular low lymph main margin marker mask medium met metastasis middle
+    model negative new node normal north old one outer pair panel part patch patches pathway patient pilot positive
+    primary project public random region regions repeat resection right roche roi rois run sample samples scan scanner
+    score scored second section series set site slide slides small source south specimen stain stained staining strong
+    study svs synthetic target test testing third tiff tile tissue tma train training trial tumor tumors tumour two
+    ultra unit unstained val validation ventana weak west whole wsi zone
     """,
     )
 )
@@ -207,7 +211,8 @@ def _apart(match: re.Match[str]) -> str:
 
 
 def _has_long_number(text: str) -> bool:
-    in_groups = (sum(map(str.isdigit, match[0])) for match in _IN_GROUPS.finditer(text))
+    groups = (match for match in _IN_GROUPS.finditer(text) if not _PLACED.search(text[: match.start()]))
+    in_groups = (sum(map(str.isdigit, match[0])) for match in groups if not _BOX.fullmatch(match[0]))
     return _LONG_NUMBER.search(text) is not None or any(digits >= _LONG for digits in in_groups)
 
 

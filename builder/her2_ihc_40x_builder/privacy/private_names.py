@@ -8,7 +8,7 @@ import re
 import secrets
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,9 @@ class PrivateNames(OpenNames):
 
     def told(self, subject: str, error: Her2Error) -> Her2Error:
         """The kind of an error, and where its message is."""
-        return type(error)(subject, "no trouble", f"a {type(error).__name__}", self._note(f"{subject}: {error}"))
+        return type(error)(
+            subject, "no trouble", f"the error {type(error).__name__}", self._note(f"{subject}: {error}")
+        )
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -179,7 +181,8 @@ class PrivateNames(OpenNames):
         name = re.compile(rf"\.{re.escape(self.path.name)}\.[0-9a-f]{{8}}\.part")
         for one in list(self.path.parent.iterdir()):
             if name.fullmatch(one.name) and one.is_file() and not one.is_symlink():
-                one.unlink()
+                with suppress(PermissionError):  # in a folder that many write, somebody else's
+                    one.unlink()
 
     def _read(self) -> tuple[Mapping[str, dict[str, Any]], list[str]]:
         """The names and the notes that the file holds."""
