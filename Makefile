@@ -15,7 +15,7 @@ demo: $(VENV)/base.done
 	$(BIN)/her2-ihc-40x demo
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST)
+	$(BIN)/python -m pytest -n auto --dist worksteal --ignore=tests/torture $(PYTEST)
 
 torture: $(VENV)/dev.done
 	TORTURE=$(SHARE) TORTURE_SEED='$(SEED)' $(BIN)/python -m pytest -n auto --dist worksteal tests/torture
