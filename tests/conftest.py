@@ -31,7 +31,7 @@ from zenodo_double import zenodo  # noqa: E402, F401 (a fixture)
 
 datasets.disable_progress_bars()
 # An example takes longer where the machine is busy: that says nothing of the code.
-settings.register_profile("tests", deadline=None, derandomize=True)
+settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
 # A campaign (`make torture`) tries other examples, and more of them where a test does not say how many.
 settings.register_profile("campaign", deadline=None, max_examples=max(100, round(1000 * (SHARE or 0))), database=None)
 settings.load_profile("tests" if SHARE is None else "campaign")

@@ -135,8 +135,9 @@ def test_with_a_folder_for_temporary_files_it_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-@pytest.mark.parametrize("words", ["verify DIR", "audit DIR --json", "audit NOWHERE --json"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("words", "unbuffered"), [("verify DIR", "1"), ("audit DIR --json", ""), ("audit NOWHERE --json", "1")]
+)
 def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: str, unbuffered: str) -> None:
     places = {"DIR": str(built), "NOWHERE": str(tmp_path / "nowhere")}
     arguments = [*CLI, *(places.get(word, word) for word in words.split())]

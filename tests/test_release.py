@@ -379,8 +379,9 @@ except ReleaseError as error:
 def test_a_folder_that_cannot_be_looked_into(release: Path, tmp_path: Path, mode: int) -> None:
     root = unpack(release, tmp_path / "loose")
     (root / ".Trash-1000").mkdir(mode=0)
-    all_of_it = run_held_back(OPEN, root)
-    assert all_of_it == f"{ ({config: len(patches) for config, patches in open_release(root).patches.items()}) }\n"
+    if mode == 0:
+        all_of_it = run_held_back(OPEN, root)
+        assert all_of_it == f"{ ({config: len(patches) for config, patches in open_release(root).patches.items()}) }\n"
     shut = root / "WSI-based-dataset/train_data_wsi/class_3+"
     shut.chmod(mode)
     said = run_held_back(OPEN, root)

@@ -1,4 +1,4 @@
-"""A campaign tries many points that are drawn from a seed: a few of them in `make test`, all in `make torture`.
+"""A campaign tries many points that are drawn from a seed: a few of them by pytest alone, all in `make torture`.
 
     @pytest.mark.parametrize("point", points(short=3, long=50))
     def test_something_holds(point: int) -> None:
