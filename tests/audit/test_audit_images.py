@@ -162,6 +162,13 @@ def test_any_bytes_have_an_answer(name: str, at: int, junk: bytes) -> None:
     assert len(find_embedded(data[:at])) < 50
 
 
+@pytest.mark.parametrize("name", ["numbers of colour", "dots a metre", "a background", "numbers"])
+def test_numbers_that_are_cut_short_have_an_answer(name: str) -> None:
+    data = EMBEDDED[name][0]
+    for end in range(33, 33 + 60):
+        assert "no end of the image" in find_embedded(data[:end])
+
+
 def test_the_hash_is_of_pixels_not_of_files() -> None:
     files = [save("PNG", compress_level=0), save("PNG", compress_level=9), save("WEBP", lossless=True, exact=True)]
     assert len({look_at(data)[0].pixels_hash for data in files}) == 1

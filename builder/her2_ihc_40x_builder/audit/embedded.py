@@ -82,7 +82,8 @@ def _walk_png(data: bytes) -> Iterator[str | None]:
     while at + 12 <= len(data):
         size, code = struct.unpack_from(">I4s", data, at)
         name, start, at = _name(code), at + 8, at + 12 + size
-        fits = size in _PNG_SIZES.get(name, ()) and name not in seen and _are_numbers(name, data[start : at - 4])
+        fits = at <= len(data) and size in _PNG_SIZES.get(name, ()) and name not in seen
+        fits = fits and _are_numbers(name, data[start : start + size])
         if name == "IDAT":
             fits = name not in seen or before == name
         elif name == "PLTE":  # in an image without a palette it is a proposal, of 768 bytes
