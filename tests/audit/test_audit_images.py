@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import numpy as np
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from her2_ihc_40x_builder.audit.embedded import find_embedded
-from her2_ihc_40x_builder.audit.images import MAX_PIXELS, look_at
+from her2_ihc_40x_builder.audit.images import MAX_PIXELS, in_turn, look_at
 from her2_ihc_40x_builder.patches.encode import Encoding, ImageFormat
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -209,6 +212,25 @@ def test_what_cannot_be_used_is_an_answer(data: bytes) -> None:
 def test_a_bomb_is_not_decoded() -> None:
     assert MAX_PIXELS < 9000 * 9000
     assert "too many to decode" in str(look_at(bomb(9000, 9000))[0].fault)
+
+
+def test_large_images_are_worked_on_one_at_a_time() -> None:
+    at_work: list[bytes] = []
+
+    def work(data: bytes) -> tuple[int, str]:
+        at_work.append(data)
+        time.sleep(0.02)
+        together = len(at_work)
+        at_work.remove(data)
+        return together, threading.current_thread().name
+
+    with ThreadPoolExecutor(4) as pool:
+        large = list(pool.map(lambda _: in_turn(work, bomb(3000, 3000)), range(8)))
+        assert {together for together, _ in large} == {1}
+        assert len({thread for _, thread in large}) == 1
+        small = list(pool.map(lambda _: in_turn(work, save("PNG")), range(8)))
+    assert len({thread for _, thread in small}) > 1
+    assert in_turn(len, b"no image") == 8
 
 
 def test_several_frames_are_refused() -> None:

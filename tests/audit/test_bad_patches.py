@@ -147,7 +147,7 @@ def test_a_release_whose_name_tells_another_side_than_its_column(tmp_path: Path)
     rows += [(TRAIN, row("unnamed", None, png(noise(4)), **{**told, "slide_side": None}))]
     finding = of(audit(write_rows(tmp_path / "release", rows, kind="release")), "names")
     assert (finding.status, finding.count) == ("broken", 2)
-    assert finding.note.endswith("slide_side is known of 3 of 4 patches")
+    assert finding.note.endswith("a side, by slide_side or name, is known of 3 of 4 patches")
 
 
 def test_a_patch_of_the_slide_variant_whose_name_was_taken_keeps_its_file_name(tmp_path: Path) -> None:

@@ -181,6 +181,14 @@ def test_of_a_side_that_is_not_there_nothing_is_said(tmp_path: Path) -> None:
     assert of(found, "near_across").status == "unknown"
 
 
+def test_tissue_is_not_called_apart_where_patches_of_a_side_are_too_small(tmp_path: Path) -> None:
+    sizes = {TRAIN: 256, TEST: 100}
+    rows = [(side, row(side.wsi, side.wsi, png(draw_patch("3+", at, sizes[side])))) for at, side in enumerate(sizes)]
+    finding = of(audit(write_rows(tmp_path / "small", rows)), "near_across")
+    assert finding.status == "unknown"
+    assert str(finding.unknown).startswith("all patches of a side are of fewer than 128 pixels a side")
+
+
 def test_near_copies_are_found_across_the_sides(near: Path) -> None:
     finding = of(audit(near), "near_across")
     assert (finding.status, finding.count, finding.of) == ("broken", len(COPIES), len(COPIES) + 5)

@@ -89,6 +89,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
     notes += [f"{len(pairs)} pairs, {other} of them of two labels"] if pairs else []
     too_small = f"of fewer than {_SMALLEST} pixels a side: too little is seen in them to tell tissue apart"
     notes += [f"{small:,} patches are {too_small}"] if small else []
+    nothing_left = f"all patches of a side are {too_small}" if small and not (test and train) else None
     yield Finding(
         subject.config,
         "near_across",
@@ -97,7 +98,7 @@ def check_near(subject: Subject) -> Iterator[Finding]:
         len(subject.split["test"]),
         unit="test patches",
         binding=subject.by_pixel,
-        unknown=f"all patches are {too_small}" if small == len(subject.prints) else subject.one_sided,
+        unknown=subject.one_sided or nothing_left,
         note="; ".join(notes),
         **pairs_found(pairs, twins),
     )

@@ -115,7 +115,8 @@ def check_names(subject: Subject) -> Iterator[Finding]:
     wrong = [patch for patch in told if sides[patch.place] != {subject.side(patch)}]
     leaked = sum(subject.side(patch) == "test" for patch in wrong)
     notes = [_share(leaked, subject, "come from slides on the training side")] if wrong else []
-    notes += [_partly(len(told), len(subject.prints), "slide_side")] if 0 < len(told) < len(subject.prints) else []
+    known, of = len(told), len(subject.prints)
+    notes += [_partly(known, of, "a side, by slide_side or name,")] if 0 < known < of else []
     yield patches_found(
         subject,
         "names",

@@ -20,7 +20,7 @@ from ..patches.pixels import Rgb
 from ..patches.tissue import GLASS_DENSITY
 from ..shards.files import SCHEMA, Shard, Sides, open_shard
 from ..variants import WSI_MARK
-from .images import ImageFile, look_at
+from .images import ImageFile, in_turn, look_at
 from .texture import darkest, describe, shrink
 from .texture_file import StoredTexture, TextureFile
 
@@ -175,9 +175,7 @@ def take_print(place: Place, row: Mapping[str, Any], textures: TextureFile) -> P
     """
     data = _bytes(row)
     sides = sides_of(place.shard)
-    image, pixels = look_at(data)
-    overview = None if pixels is None else shrink(pixels)
-    grey = None if overview is None else darkest(overview)
+    image, overview, grey, look = in_turn(_see, data)
     return Print(
         place=place,
         sides=sides,
@@ -195,10 +193,20 @@ def take_print(place: Place, row: Mapping[str, Any], textures: TextureFile) -> P
         sha256=hashlib.sha256(data).hexdigest(),
         image=image,
         stored_as=_text((row["image"] or {}).get("path")),
-        look="" if grey is None or pixels is None else _look(grey, pixels),
+        look=look,
         glass=0.0 if overview is None else glass_share(overview),
         texture=None if grey is None else textures.put(describe(grey, mirror="test" in (sides.wsi, sides.patch))),
     )
+
+
+def _see(data: bytes) -> tuple[ImageFile, Rgb | None, NDArray[np.uint8] | None, str]:
+    """What an image file is, its overview, the darkest channel of that, and its look; of its pixels no more is kept."""
+    image, pixels = look_at(data)
+    if pixels is None:
+        return image, None, None, ""
+    overview = shrink(pixels)
+    grey = darkest(overview)
+    return image, overview, grey, _look(grey, pixels)
 
 
 def _impossible(row: Mapping[str, Any]) -> Iterator[str]:
