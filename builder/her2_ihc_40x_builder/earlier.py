@@ -30,29 +30,30 @@ def earlier_build(
     Raises:
         OutputError: the manifest was edited.
     """
-    if _built(out) is None:
-        return None
     try:
-        return read_whole_manifest(out)
+        return _of_slides(read_whole_manifest(out))
     except EditedManifestError as error:
+        if _of_slides(read_manifest(out)) is None:
+            return None
         if overwrite:
             say(f"{error.subject} was edited or damaged: nothing is taken over from this data set, all is made anew")
             return None
         remedy = "Put the file back as it was made, give --overwrite to make all anew, or give another --out."
         raise OutputError(error.subject, error.expected, error.found, remedy) from error
-
-
-def _built(folder: Path) -> Manifest | None:
-    try:
-        manifest = read_manifest(folder)
     except ReleaseError:
         return None
-    return manifest if manifest.source.get("kind") == "slides" else None
 
 
 def made_build(folder: Path) -> Made | None:
     """What is ours in a data set that was built from slides; None of any other folder."""
-    return made_data_set(folder) if _built(folder) else None
+    try:
+        return made_data_set(folder) if _of_slides(read_manifest(folder)) else None
+    except ReleaseError:
+        return None
+
+
+def _of_slides(manifest: Manifest) -> Manifest | None:
+    return manifest if manifest.source.get("kind") == "slides" else None
 
 
 def moved_slides(earlier: Manifest | None, manifest: Manifest) -> tuple[str, ...]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-#: What takes no room: it is pasted along from web pages and office documents, and nobody sees it.
-_UNSEEN = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-#: Hyphens, dashes and the minus, into which programs change what was typed.
-_DASHES = re.compile("[\u2010-\u2015\u2212]")
+#: What takes no room beside the characters of formats (Cf): a joiner of marks, and selectors of variants.
+_UNSEEN = frozenset(map(chr, (0x034F, *range(0xFE00, 0xFE10))))
+#: Dashes that Unicode counts among signs: minus, raised minus, the bullet of a list.
+_DASHES = "\u2212\u02d7\u2043"
 #: Names that a sentence tells.
 _NAMED = 10
+
+
+def as_seen(text: str) -> str:
+    """A text with one form of each letter, digit, dash and blank, and without what nobody sees in it.
+
+    Programs change what was typed into dashes of print, and characters that take no room are pasted along.
+    """
+    kinds = [(char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", text)]
+    seen = [(char, kind) for char, kind in kinds if kind != "Cf" and char not in _UNSEEN]
+    return "".join("-" if kind == "Pd" or char in _DASHES else char for char, kind in seen)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -22,9 +31,8 @@ def plain_name(name: str) -> str:
 
     The form is NFC or NFD, width, characters that take no room, and which of the dashes it is.
     """
-    seen = _DASHES.sub("-", _UNSEEN.sub("", unicodedata.normalize("NFKC", name)))
     # Folding may take letters and accents apart, and what took no room may have kept them so.
-    folded = unicodedata.normalize("NFKC", seen).casefold()
+    folded = unicodedata.normalize("NFKC", as_seen(name)).casefold()
     return "".join(unicodedata.normalize("NFKC", folded).split())
 
 

@@ -8,10 +8,11 @@ look proves nothing.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import date
 from itertools import product
+
+from ..spelling import as_seen
 
 # --- What is harmless, whatever it looks like ---------------------------------------------------------------------
 
@@ -30,9 +31,6 @@ _HARMLESS = re.compile(
 #: Ids that annotation tools count with: a number, a layer and a number, the corner of a box; none writes 0012345.
 _COUNTED = re.compile(r"[1-9]\d{0,8}|0\d{0,4}|\d{1,3}-\d{1,6}|xm?\d+ym?\d+(-\d+)?")
 _PLACE = re.compile(r"(-x-?\d+-y-?\d+)?(\.(png|jpe?g|webp))?$", re.IGNORECASE)
-
-#: Dashes that Unicode counts among signs: minus, raised minus, the bullet of a list.
-_DASHES = "\u2212\u02d7\u2043"
 
 # --- Forms --------------------------------------------------------------------------------------------------------
 
@@ -125,7 +123,7 @@ _GIVEN = frozenset(
 
 def why_identifying(text: str) -> str | None:
     """Say what an id looks like that could identify a patient, in a few words; None if it looks harmless."""
-    text = _plain(text)
+    text = as_seen(text)
     if _HARMLESS.fullmatch(text):
         return None
     return next((reason for reason, holds in _FORMS if holds(text)), None)
@@ -136,7 +134,7 @@ def why_identifying_region(roi_id: str) -> str | None:
 
     A date of eight digits is asked about all the same, as which one in 500 numbers of eight digits can be read.
     """
-    roi_id = _plain(roi_id)
+    roi_id = as_seen(roi_id)
     is_date = roi_id.isdecimal() and len(roi_id) == 8 and _has_date(roi_id)
     return None if _COUNTED.fullmatch(roi_id) and not is_date else why_identifying(roi_id)
 
@@ -149,13 +147,6 @@ def why_identifying_patch(patch_id: str) -> str | None:
 def without_place(patch_id: str) -> str:
     """A patch's id or file name less its place on the slide and its suffix: the slide's id, where it begins with it."""
     return _PLACE.sub("", patch_id)
-
-
-def _plain(text: str) -> str:
-    """The text with one form of each letter, digit, dash and blank: those of full width or of print are as telling."""
-    kinds = [(char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", text)]
-    # What is not seen (a soft hyphen, a joiner of no width) hides nothing.
-    return "".join("-" if kind == "Pd" or char in _DASHES else char for char, kind in kinds if kind != "Cf")
 
 
 def _has_date(text: str) -> bool:
