@@ -25,6 +25,7 @@ PATCH = 256
 SCORES = {"A": "0", "B": "1+", "C": "3+", "D": "3+"}
 
 
+#: Python that is started with the program; `program.py` begins it sooner.
 CLI = [sys.executable, "-m", "her2_ihc_40x_builder"]
 
 
@@ -150,6 +151,6 @@ def files_of(out: Path, slide_id: str) -> dict[str, int]:
 
 
 def command(cohort: Cohort, out: Path, *more: str) -> list[str]:
-    """The command line that builds with pixels as scanned."""
+    """Arguments of the command line that builds with pixels as scanned."""
     arguments = ["build", str(cohort.slides), "--regions", str(cohort.regions), "--out", str(out)]
-    return [*CLI, *arguments, "--patch-size", str(PATCH), "--intensity", "none", *more]
+    return [*arguments, "--patch-size", str(PATCH), "--intensity", "none", *more]

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 import tifffile
 
-from drawn_slides import CLI, Cohort, draw_cohort, write_qupath
+from drawn_slides import Cohort, draw_cohort, write_qupath
 from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.demo.synthetic import write_slide
 from her2_ihc_40x_builder.geometry import Box, Size
 from her2_ihc_40x_builder.hub.verify import verify_folder
 from her2_ihc_40x_builder.shards.manifest import read_manifest
+from program import run_program
 from torture.mutants import png
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -125,12 +126,6 @@ REFUSED = {
 BUILT = {*SLIDES, *REGIONS, *ENTRIES, "good"} - set(REFUSED)
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CLI, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=LIMIT, check=False
-    )
-
-
 def lay_out(root: Path) -> tuple[Path, Path]:
     """Draw the slides and spoil them; returns the folders of slides and regions."""
     slides, regions = root / "in" / "WSI", root / "in" / "regions"
@@ -155,7 +150,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     root = tmp_path_factory.mktemp("bad")
     slides, regions = lay_out(root)
     options = ["--patch-size", "256", "--intensity", "none", "--hue-filter", "off", "--workers", "1"]
-    return root, run("build", slides, "--regions", regions, "--out", root / "in" / "out", *options)
+    arguments = ["build", slides, "--regions", regions, "--out", root / "in" / "out", *options]
+    return root, run_program(arguments, timeout=LIMIT)
 
 
 def test_all_bad_input_at_once_is_quarantined_and_the_rest_built(
@@ -266,7 +262,8 @@ def test_real_odd_and_hostile_files_as_slides_leave_a_good_one_built(tmp_path: P
         "--white",
         "240,240,240",
     ]
-    done = run("build", slides.parent, "--regions", regions, "--out", tmp_path / "out", *options, "--workers", "2")
+    arguments = ["build", slides.parent, "--regions", regions, "--out", tmp_path / "out", *options, "--workers", "2"]
+    done = run_program(arguments, timeout=LIMIT)
     assert done.returncode == 3, done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     assert "good" in read_manifest(tmp_path / "out").units

@@ -6,9 +6,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,6 @@ import pytest
 import tifffile
 
 from drawn_slides import (
-    CLI,
     SCORES,
     Cohort,
     boxes,
@@ -39,6 +35,7 @@ from her2_ihc_40x_builder.shards.manifest import read_manifest
 from her2_ihc_40x_builder.slides.slide import open_slide
 from her2_ihc_40x_builder.summary import build_summary
 from her2_ihc_40x_builder.windows.order import draw
+from program import Program
 
 
 def test_another_listing_order_changes_no_byte(
@@ -90,13 +87,10 @@ def test_threads_within_a_slide_change_no_byte(own_cohort: Cohort, tmp_path: Pat
 def test_a_killed_build_is_gone_on_with_to_the_same_bytes(cohort: Cohort, built: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for lines in (1, 2):
-        run = subprocess.Popen(
-            [sys.executable, "-u", *command(cohort, out, "--workers", "1")[1:]], stdout=subprocess.PIPE, text=True
-        )
-        assert run.stdout
+        run = Program(command(cohort, out, "--workers", "1"))
         for _ in range(lines):
             assert "windows" in run.stdout.readline()
-        run.send_signal(signal.SIGKILL)
+        run.kill()
         run.communicate()
         assert not out.exists()
     result = build(cohort, out, intensity="none")
@@ -172,7 +166,7 @@ def test_an_edited_manifest_is_not_gone_on_from(
     with pytest.raises(ReleaseError, match="edited or damaged"):
         build(own_cohort, tmp_path / "other", intensity="none", previous=out)
     assert contents(out) == edited
-    assert main(command(own_cohort, out, "--overwrite")[len(CLI) :]) == 0
+    assert main(command(own_cohort, out, "--overwrite")) == 0
     assert "was edited or damaged: nothing is taken over" in capsys.readouterr().out
     assert contents(out) == before
 
@@ -181,12 +175,9 @@ def test_what_a_killed_build_noted_of_a_slide_counts_only_as_it_was_written(
     cohort: Cohort, built: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run = subprocess.Popen(
-        [sys.executable, "-u", *command(cohort, out, "--workers", "1")[1:]], stdout=subprocess.PIPE, text=True
-    )
-    assert run.stdout
+    run = Program(command(cohort, out, "--workers", "1"))
     assert "windows" in run.stdout.readline()
-    run.send_signal(signal.SIGKILL)
+    run.kill()
     run.communicate()
     notes = [*tmp_path.glob(".out.partial/units/*.json"), tmp_path / ".out.partial" / "hue" / "decision.json"]
     assert len(notes) >= 2
@@ -230,7 +221,7 @@ def test_a_data_set_with_anything_else_in_it_is_neither_brought_up_to_date_nor_r
     (out / "notes.txt").write_text("mine")
     before = contents(out)
     for more in ([], ["--overwrite"], ["--overwrite", "--pseudonymize", str(key)]):
-        assert main(command(cohort, out, *more)[len(CLI) :]) == 1
+        assert main(command(cohort, out, *more)) == 1
         assert "found .git/, notes.txt. Move what is yours out of it" in capsys.readouterr().err
     assert contents(out) == before
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -328,7 +319,7 @@ def test_plan_names_a_slide_of_other_content_under_the_same_name_too(
     out, key = tmp_path / "out", tmp_path / "key"
     names, _ = open_names(key, out)
     build(own_cohort, out, names=names, intensity="none", hue_filter="off")
-    run = ["plan", *command(own_cohort, tmp_path / "next", "--previous", str(out))[len(CLI) + 1 :]]
+    run = ["plan", *command(own_cohort, tmp_path / "next", "--previous", str(out))[1:]]
     run += ["--pseudonymize", str(key)]
     assert main(run) == 0
     assert "other content" not in capsys.readouterr().out

@@ -13,7 +13,6 @@ import tifffile
 from PIL import Image
 
 from drawn_slides import (
-    CLI,
     SCORES,
     Cohort,
     build,
@@ -122,7 +121,7 @@ def test_a_slide_that_kills_its_worker_is_reported_and_the_rest_completes(
     cohort: Cohort, tmp_path: Path, harm: str
 ) -> None:
     (tmp_path / "killer.py").write_text(KILLER.replace("HARM", harm))
-    arguments = command(cohort, tmp_path / "out", "--workers", "2")[len(CLI) :]
+    arguments = command(cohort, tmp_path / "out", "--workers", "2")
     done = subprocess.run(
         [sys.executable, str(tmp_path / "killer.py"), *arguments], capture_output=True, text=True, check=False
     )

@@ -17,16 +17,12 @@ from her2_ihc_40x_builder.cli import main
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 
 
-def arguments(cohort: Cohort, out: Path, *more: str) -> list[str]:
-    return command(cohort, out, *more)[len(CLI) :]
-
-
 def test_two_workers_and_another_hash_seed_give_the_same_bytes_and_a_report_beside(
     cohort: Cohort, built: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "her2-ihc-40x"
     environment = {**os.environ, "PYTHONHASHSEED": "7", "LC_ALL": "C"}
-    run = command(cohort, out, "--workers", "2")
+    run = [*CLI, *command(cohort, out, "--workers", "2")]
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert contents(out) == contents(built)
@@ -78,7 +74,7 @@ def test_quarantine_is_exit_code_three_in_plan_and_build(
 ) -> None:
     path = own_cohort.slide("A")
     path.write_bytes(path.read_bytes()[:2000])
-    plan = arguments(own_cohort, tmp_path / "none", "--min-tissue", "0.9", "--workers", "1", "--report-dropped")
+    plan = command(own_cohort, tmp_path / "none", "--min-tissue", "0.9", "--workers", "1", "--report-dropped")
     assert main(["plan", *plan[1:]]) == 3
     said = capsys.readouterr().out
     assert "quarantine 0/A.svs: " in said
@@ -87,7 +83,7 @@ def test_quarantine_is_exit_code_three_in_plan_and_build(
     assert not (tmp_path / "none").exists()
     assert "windows by class: 0: 0, 1+: 7, 2+: 0, 3+: 14" in said
     more = ["--workers", "1", "--min-tissue", "0.9", "--report-dropped"]
-    assert main(arguments(own_cohort, tmp_path / "out", *more)) == 3
+    assert main(command(own_cohort, tmp_path / "out", *more)) == 3
     captured = capsys.readouterr()
     assert "quarantined 0/A.svs: " in captured.err
     dropped = [line for line in captured.out.splitlines() if line.startswith("dropped ")]
@@ -102,7 +98,7 @@ def test_the_report_may_not_lie_in_the_data_set(
 ) -> None:
     out = tmp_path / "out"
     for report in (out, out / "report"):
-        assert main(arguments(cohort, out, "--report", str(report))) == 1
+        assert main(command(cohort, out, "--report", str(report))) == 1
         assert "beside the data set" in capsys.readouterr().err
     assert not out.exists()
 
@@ -127,7 +123,7 @@ def test_a_wrong_option_is_named_before_anything_is_made(
     cohort: Cohort, tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     try:
-        code = main(arguments(cohort, tmp_path / "out", *options))
+        code = main(command(cohort, tmp_path / "out", *options))
     except SystemExit as stop:
         code = int(stop.code or 0)
     assert code in (1, 2)
@@ -167,7 +163,7 @@ def test_the_base_install_helps_packs_and_names_what_build_needs(cohort: Cohort,
         ["--help"],
         ["build", "--help"],
         ["pack", str(release), "--out", out, "--subset", "--image-size", "8", "--workers", "1"],
-        arguments(cohort, tmp_path / "built"),
+        command(cohort, tmp_path / "built"),
         ["plan", str(cohort.slides), "--regions", str(cohort.regions)],
         ["doctor", str(tmp_path)],
     ]
@@ -197,7 +193,7 @@ def test_an_output_without_a_name_is_wrong_use(cohort: Cohort, name: str, capsys
 def test_an_output_among_the_inputs_is_refused(
     own_cohort: Cohort, tmp_path: Path, option: str, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = [*arguments(own_cohort, tmp_path / "out"), option, str(own_cohort.root / place)]
+    run = [*command(own_cohort, tmp_path / "out"), option, str(own_cohort.root / place)]
     assert main(run) == 1
     assert "a place outside the folders that are read" in capsys.readouterr().err
     assert not (own_cohort.root / place).exists()
@@ -207,7 +203,7 @@ def test_an_output_among_the_inputs_is_refused(
 def test_a_plan_of_nothing_says_so(own_cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in own_cohort.regions.iterdir():
         path.write_text('{"type": "FeatureCollection", "features": []}')
-    given = arguments(own_cohort, tmp_path / "out")[1:]
+    given = command(own_cohort, tmp_path / "out")[1:]
     assert main(["plan", *given]) == 1
     assert "no window" in capsys.readouterr().err
     assert main(["build", *given]) == 1
@@ -219,7 +215,7 @@ def test_a_stain_reference_that_cannot_be_measured_ends_plan_and_build_alike(
     pytest.importorskip("torchstain")
     black = tmp_path / "black.png"
     Image.new("RGB", (64, 64)).save(black)
-    given = [*arguments(cohort, tmp_path / "out")[1:], "--intensity", "macenko", "--accept-stain-loss"]
+    given = [*command(cohort, tmp_path / "out")[1:], "--intensity", "macenko", "--accept-stain-loss"]
     for program in ("plan", "build"):
         assert main([program, *given, "--stain-reference", str(black)]) == 1
         assert f"{black}: expected two stains" in capsys.readouterr().err

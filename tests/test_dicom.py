@@ -18,6 +18,7 @@ from her2_ihc_40x_builder.demo.drawing import draw_field
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.privacy.private_names import open_names
 from planted_names import found_in, texts_in
+from program import run_program
 
 PATIENT = "Laakso^Eeva"
 REGION = Box(200, 300, 500, 400)
@@ -38,11 +39,11 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def done(clinic: Path) -> subprocess.CompletedProcess[str]:
     """What the command line said that built it."""
-    run = command(Cohort(clinic), clinic / "made" / "out", "--workers", "2")
-    return subprocess.run(run, capture_output=True, text=True, check=True)
+    return run_program(command(Cohort(clinic), clinic / "made" / "out", "--workers", "2"))
 
 
 def test_each_series_is_one_slide_with_openslides_pixels(clinic: Path, done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
     assert "quarantined" not in done.stderr
     made = rows(clinic / "made" / "out")
     assert {(row["slide_id"], row["label"], row["mpp"]) for row in made} == {("x", 3, 0.25), ("second-0", 3, 0.25)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import signal
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +13,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from drawn_slides import CLI, PATCH, Cohort, boxes, draw_one
+from drawn_slides import PATCH, Cohort, boxes, draw_one
 from her2_ihc_40x_builder.geometry import Box
 from her2_ihc_40x_builder.slides.fingerprint import fingerprint
 from her2_ihc_40x_builder.slides.slide import open_slide
 from planted_names import found_in, texts_in
+from program import Program, run_program
 
 #: slide -> the name that a hospital gave it. Each comes with its regions in another form.
 NAMES = {"A": "S21-77001_Virtanen", "B": "21-H-0077002", "C": "131052-308T", "D": "Korhonen_Aino"}
@@ -191,7 +190,7 @@ def clinic(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(clinic: Path, out: Path, *more: str) -> list[str]:
     arguments = [str(clinic / "WSI"), "--regions", str(clinic / "regions"), "--labels", str(clinic / "labels.csv")]
-    return [*CLI, "build", *arguments, "--out", str(out), "--patch-size", str(PATCH), "--report-dropped", *more]
+    return ["build", *arguments, "--out", str(out), "--patch-size", str(PATCH), "--report-dropped", *more]
 
 
 def test_under_a_key_no_name_reaches_output_report_log_or_what_a_killed_run_leaves(
@@ -204,17 +203,15 @@ def test_under_a_key_no_name_reaches_output_report_log_or_what_a_killed_run_leav
     out = tmp_path / "made" / "out"
     run = command(clinic, out, "--pseudonymize", str(key))
     everything = names_of(clinic) | set(HEADER.values()) | set(TEXTS.values())
-    first = subprocess.Popen(
-        [run[0], "-u", *run[1:], "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert first.stdout
+    first = Program([*run, "--workers", "1"])
     said = next(line for line in first.stdout if "windows" in line)
-    first.send_signal(signal.SIGKILL)
-    left, errors = (text.replace(str(key), "") for text in first.communicate())
+    first.kill()
+    left = first.communicate()
     assert not out.exists()
-    assert found_in(everything, [*texts_in(out.parent), ("log", "".join([said, left, errors]).encode())]) == set()
+    log = (said + left.stdout + left.stderr).replace(str(key), "")
+    assert found_in(everything, [*texts_in(out.parent), ("log", log.encode())]) == set()
 
-    done = subprocess.run([*run, "--workers", "2"], capture_output=True, text=True, check=False)
+    done = run_program([*run, "--workers", "2"])
     assert done.returncode == 3, done.stderr
     assert re.search("4 slides; [1-4] of them were done already", done.stdout)
     log = done.stdout.replace(str(key), "") + done.stderr.replace(str(key), "")
@@ -236,7 +233,7 @@ def test_under_a_key_no_name_reaches_output_report_log_or_what_a_killed_run_leav
 def test_an_error_that_stops_the_build_tells_no_name_either(clinic: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(f"slide_id,label\n{NAMES['A']},as Mrs Salminen said\n")
     more = ["--labels", str(tmp_path / "labels.csv"), "--pseudonymize", str(tmp_path / "key")]
-    done = subprocess.run(command(clinic, tmp_path / "out", *more), capture_output=True, text=True, check=False)
+    done = run_program(command(clinic, tmp_path / "out", *more))
     assert done.returncode == 1
     assert "LabelError. Note 1 in " in done.stderr
     assert found_in({*names_of(clinic), "Salminen"}, [("log", (done.stdout + done.stderr).encode())]) == set()
@@ -245,8 +242,7 @@ def test_an_error_that_stops_the_build_tells_no_name_either(clinic: Path, tmp_pa
 
 
 def test_without_a_key_texts_label_and_macro_stay_out_all_the_same(clinic: Path, tmp_path: Path) -> None:
-    run = command(clinic, tmp_path / "out", "--intensity", "none", "--workers", "1")
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    done = run_program(command(clinic, tmp_path / "out", "--intensity", "none", "--workers", "1"))
     assert done.returncode == 3, done.stderr
     texts = [*texts_in(tmp_path), ("log", (done.stdout + done.stderr).encode())]
     assert found_in(set(HEADER.values()) | set(TEXTS.values()), texts) == set()

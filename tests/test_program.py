@@ -17,6 +17,7 @@ from drawn_slides import CLI, Cohort, command, contents
 from her2_ihc_40x import __version__
 from her2_ihc_40x_builder.cli.output import watched_output
 from interrupted import INTERRUPTED, hear_control_c
+from program import run_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and streams of POSIX")
 
@@ -95,8 +96,8 @@ def test_what_else_cannot_be_raised_is_said() -> None:
 
 @pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
 def test_a_build_needs_no_standard_stream(cohort: Cohort, built: Path, tmp_path: Path, closed: str) -> None:
-    build = command(cohort, tmp_path / "out", "--workers", "2")
-    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *map(str, build)], check=False)
+    build = [*CLI, *command(cohort, tmp_path / "out", "--workers", "2")]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *build], check=False)
     assert done.returncode == 0
     assert contents(tmp_path / "out").keys() == contents(built).keys()
 
@@ -157,39 +158,39 @@ def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: 
     assert done.returncode == 1
 
 
-@pytest.mark.parametrize(("words", "unbuffered"), [("verify DIR", "1"), ("build --pseudonymize KEY", "")])
+@pytest.mark.parametrize(
+    ("words", "unbuffered", "both"),
+    [("verify DIR", "1", False), ("verify DIR", "1", True), ("build --pseudonymize KEY", "", False)],
+)
 def test_a_reader_of_standard_output_that_has_gone_is_one_line(
-    cohort: Cohort, built: Path, tmp_path: Path, words: str, unbuffered: str
+    cohort: Cohort, built: Path, tmp_path: Path, words: str, unbuffered: str, both: bool
 ) -> None:
     name, *more = (str({"DIR": built, "KEY": tmp_path / "key"}.get(word, word)) for word in words.split())
-    run = [*CLI, name, *more] if name == "verify" else command(cohort, tmp_path / "out", "--workers", "1", *more)
+    run = [name, *more] if name == "verify" else command(cohort, tmp_path / "out", "--workers", "1", *more)
     environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     said = "her2-ihc-40x: standard output: expected a reader to the end, found that it has gone. Send the output to a "
     said += "file, and read that. What the command makes may be there already.\n"
-    for both in (False, True):
-        reader, writer = os.pipe()
-        os.close(reader)
-        with os.fdopen(writer, "wb") as gone:
-            stderr = gone if both else subprocess.PIPE
-            done = subprocess.run(run, stdout=gone, stderr=stderr, text=True, check=False, env=environment)
-        assert (done.returncode, done.stderr) == (1, None if both else said)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        stderr = gone if both else subprocess.PIPE
+        done = subprocess.run([*CLI, *run], stdout=gone, stderr=stderr, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (1, None if both else said)
 
 
 def test_a_name_cannot_steer_the_terminal(built: Path, tmp_path: Path) -> None:
     told = "\x1b]0;owned\x07\nno problem a\x9b2Jb \u202egnp.exe over\rwritten \x7f\u2066"
     folder = shutil.copytree(built, tmp_path / "her2-ihc-40x")
     (folder / told).write_text("")
-    done = subprocess.run([*CLI, "verify", str(folder)], capture_output=True, encoding="utf-8", check=False)
+    done = run_program(["verify", folder])
     escaped = r"\x1b]0;owned\x07\nno problem a\x9b2Jb \u202egnp.exe over\rwritten \x7f\u2066"
     assert done.stdout.splitlines()[0].startswith(f"{escaped}: expected only files that the manifest lists")
-    done = subprocess.run([*CLI, "verify", told], capture_output=True, encoding="utf-8", check=False, cwd=tmp_path)
+    done = run_program(["verify", told], tmp_path)
     assert (
         done.stderr
         == f"her2-ihc-40x: {escaped}: expected the folder of a data set, found no such folder. Check the path.\n"
     )
-    done = subprocess.run(
-        [*CLI, "audit", told, "--json"], capture_output=True, encoding="utf-8", check=False, cwd=tmp_path
-    )
+    done = run_program(["audit", told, "--json"], tmp_path)
     assert all(char.isprintable() or char == "\n" for char in done.stdout)
     assert json.loads(done.stdout)["error"]["subject"] == told
 

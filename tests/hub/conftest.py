@@ -13,7 +13,7 @@ from hub_double import HubDouble
 from hub_lab import CHANGED, SLIDES, TOKEN, Lab
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubDouble, HubClient]]:
     home = tmp_path_factory.mktemp("home") / "client"
     with HubDouble(token=TOKEN) as hub, HubClient(hub, home) as client:
@@ -31,11 +31,11 @@ def lab(running: tuple[HubDouble, HubClient]) -> Iterator[Lab]:
     hub.faults.clear()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_edition(tmp_path_factory.mktemp("first") / "her2-ihc-40x", SLIDES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_edition(tmp_path_factory.mktemp("second") / "her2-ihc-40x", CHANGED)

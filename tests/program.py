@@ -1,0 +1,82 @@
+"""The program in a process of its own, which is forked from the workers' process of imports: it begins at once.
+
+What comes before its imports, or hangs on what Python itself is started with, is for tests that start Python.
+What its workers write to the standard streams goes to those of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from her2_ihc_40x_builder.forking import worker_context
+
+
+class Program:
+    """A running program, much as `subprocess.Popen` gives one.
+
+    Args:
+        arguments: of the command line, without the program's name.
+        cwd: its current folder; else that of the tests.
+    """
+
+    def __init__(self, arguments: Sequence[object], cwd: Path = Path()) -> None:
+        self._arguments = [str(argument) for argument in arguments]
+        self._folder = tempfile.TemporaryDirectory()
+        reader, writer = Pipe(duplex=False)
+        self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8", errors="backslashreplace")
+        reader.close()
+        run = (self._arguments, cwd.absolute(), writer, self._stderr)
+        self._process = worker_context().Process(target=_run, args=run)  # type: ignore[attr-defined]
+        self._process.start()
+        writer.close()
+
+    @property
+    def _stderr(self) -> Path:
+        return Path(self._folder.name) / "stderr"
+
+    def kill(self) -> None:
+        """End it as the kernel does."""
+        self._process.kill()
+
+    def communicate(self, timeout: float = 120) -> CompletedProcess[str]:
+        """Wait for its end, and kill it after some seconds; what it printed that was not read yet, and its exit code.
+
+        A code below zero is that of the signal which ended it.
+        """
+        guard = threading.Timer(timeout, self.kill)
+        guard.start()
+        with self.stdout, self._folder:
+            out = self.stdout.read()
+            self._process.join()
+            guard.cancel()
+            err = self._stderr.read_text("utf-8", errors="backslashreplace") if self._stderr.exists() else ""
+        return CompletedProcess(self._arguments, self._process.exitcode, out, err)
+
+
+def run_program(arguments: Sequence[object], cwd: Path = Path(), timeout: float = 120) -> CompletedProcess[str]:
+    """Run the program to its end, as `subprocess.run` does."""
+    return Program(arguments, cwd).communicate(timeout)
+
+
+def _run(arguments: list[str], cwd: Path, stdout: Connection, stderr: Path) -> None:
+    """Be the program: end with its exit code."""
+    from her2_ihc_40x_builder.__main__ import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(cwd)
+    os.dup2(stdout.fileno(), 1)
+    stdout.close()
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
+    # As Python opens them, but that each line of standard output comes at once.
+    sys.stdout = open(1, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 (for good)
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 (for good)
+    sys.argv = ["her2-ihc-40x", *arguments]
+    sys.exit(main())
