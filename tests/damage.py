@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -64,14 +64,14 @@ def first(members: Members, label: str = "3+") -> str:
     return min(name for name in members if name.startswith(f"class_{label}/"))
 
 
-def decoding_otherwise(png: bytes) -> list[bytes]:
-    """A PNG with one flipped byte, in every way in which Pillow decodes it to other pixels and says nothing.
+def decoding_otherwise(png: bytes) -> Iterator[bytes]:
+    """A PNG with one flipped byte, in each way in which Pillow decodes it to other pixels and says nothing.
 
     It leaves the end of the pixels unread, and so the checksum behind them, where these are many of a few colours.
     """
     pixels = _pixels(png)
     flipped = (bytes([*png[:at], png[at] ^ 0x40, *png[at + 1 :]]) for at in range(len(png)))
-    return [data for data in flipped if _pixels(data) not in (None, pixels)]
+    return (data for data in flipped if _pixels(data) not in (None, pixels))
 
 
 def _pixels(data: bytes) -> bytes | None:

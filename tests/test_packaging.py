@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from twin_images import SIZE
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -70,7 +72,7 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_works_away_from_the_repository(installed: Path) -> None:
+def test_it_works_away_from_the_repository(installed: Path, release: Path) -> None:
     code = (
         "import her2_ihc_40x, her2_ihc_40x_builder.card.card as card, sys; print(her2_ihc_40x.__file__);"
         "print(card._template_folder())"
@@ -81,18 +83,19 @@ def test_it_works_away_from_the_repository(installed: Path) -> None:
     assert installed in module.parents
     assert installed in template.parents
     assert (template / "README.md.template").is_file()
-    done = run(installed, "-m", "her2_ihc_40x_builder", "demo", "demo", "--scale", "0.0005")
+    options = ["--subset", "--image-size", str(SIZE), "--workers", "1"]
+    done = run(installed, "-m", "her2_ihc_40x_builder", "pack", str(release), "--out", "her2-ihc-40x", *options)
     assert done.returncode == 0, done.stderr
-    assert "# HER2-IHC-40x" in (installed / "demo" / "her2-ihc-40x" / "README.md").read_text()
+    assert "# HER2-IHC-40x" in (installed / "her2-ihc-40x" / "README.md").read_text()
 
 
 def test_its_users_get_types(installed: Path, tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy comes with the extra [dev]")
     (tmp_path / "user.py").write_text(
         "import her2_ihc_40x\n"
-        "from her2_ihc_40x_builder.pack import PackOptions\n"
+        "from her2_ihc_40x_builder.geometry import Size\n"
         "reveal_type(her2_ihc_40x.open_release('x').patches)\n"
-        "PackOptions(check='all')\n"
+        "Size('wide', 3)\n"
         "her2_ihc_40x.load_dataset(streaming='yes')\n"
     )
     python = str(installed / "env" / "bin" / "python")
@@ -106,7 +109,7 @@ def test_its_users_get_types(installed: Path, tmp_path: Path) -> None:
     assert "Mapping[str, Sequence[her2_ihc_40x.ReleasePatch]]" in done.stdout.replace("typing.", "").replace(
         "collections.abc.", ""
     )
-    assert 'Argument "check" to "PackOptions"' in done.stdout
+    assert 'Argument 1 to "Size"' in done.stdout
     assert 'Argument "streaming" to "load_dataset"' in done.stdout
 
 

@@ -21,7 +21,7 @@ def test_a_flipped_byte_that_decodes_to_another_region_is_refused(tmp_path: Path
     path = tmp_path / "mask.png"
     Image.fromarray(mask).save(path)
     np.testing.assert_array_equal(values_of_mask(path), mask)
-    others = decoding_otherwise(path.read_bytes())
+    others = list(decoding_otherwise(path.read_bytes()))
     assert others
     for data in others:
         path.write_bytes(data)

@@ -38,27 +38,31 @@ def check_load(
     mapped = datasets.load_dataset(str(shards), config, cache_dir=str(cache))
     streamed = datasets.load_dataset(str(shards), config, streaming=True)
     for name, loaded in (("map-style", mapped), ("streaming", streamed)):
-        seen = list(_rows(loaded, patch_size))
-        found = Counter((split, CLASSES[row["label"]]) for split, row in seen)
-        if found != expected or len({row["patch_id"] for _, row in seen}) != len(seen):
+        found: Counter[tuple[str, str]] = Counter()
+        ids = set()
+        for split, row in _rows(loaded, patch_size):
+            found[split, CLASSES[row["label"]]] += 1
+            ids.add(row["patch_id"])
+        if found != expected or len(ids) != found.total():
             raise DemoError(f"{config}, {name}", f"the patches that were drawn, {expected}", str(found), "Report this.")
 
 
 def example_patches(shards: Path) -> dict[str, list[Image.Image]]:
     """Class -> the first patches of it in the streamed `wsi_split`, for a contact sheet."""
     rows: dict[str, list[Image.Image]] = defaultdict(list)
+    decoder = datasets.Image()
     for split in datasets.load_dataset(str(shards), "wsi_split", streaming=True).values():
-        for row in split:
+        for row in split.cast_column("image", datasets.Image(decode=False)):
             images = rows[CLASSES[row["label"]]]
             if len(images) < _EXAMPLES:
-                images.append(row["image"])
+                images.append(decoder.decode_example(row["image"]))
     return {label: rows[label] for label in CLASSES}
 
 
 def _rows(loaded: Any, patch_size: int) -> Iterator[tuple[str, dict[str, Any]]]:
     for split, dataset in loaded.items():
         for row in tqdm(dataset, desc=f"Reading {split}", unit="patch", disable=None):
-            size = row["image"].convert("RGB").size
+            size = row["image"].size
             if size != (patch_size, patch_size):
                 raise DemoError(row["patch_id"], f"{patch_size} x {patch_size} pixels", str(size), "Report this.")
             yield split, row
