@@ -18,9 +18,12 @@ MakeRelease = Callable[..., Path]
 
 
 def tiny_image(patch: TwinPatch, size: int = SIZE) -> bytes:
-    """An image of random pixels, drawn from the patch's name."""
+    """An image of random pixels, drawn from the patch's name; no more than 8 x 8 of them, whatever its size."""
     rng = np.random.default_rng(zlib.crc32(patch.file_name.encode()))
-    pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    side = min(size, SIZE)
+    pixels = Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8))
+    if size > side:
+        pixels = pixels.resize((size, size), Image.Resampling.NEAREST)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG" if patch.suffix == "png" else "JPEG", compress_level=1)
+    pixels.save(file, "PNG" if patch.suffix == "png" else "JPEG", compress_level=1)
     return file.getvalue()

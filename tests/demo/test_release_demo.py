@@ -18,6 +18,7 @@ from her2_ihc_40x_builder.demo.release_twin import TwinPatch, write_twin
 from her2_ihc_40x_builder.errors import OutputError
 from her2_ihc_40x_builder.hub.verify import verify_folder
 from her2_ihc_40x_builder.shards.manifest import read_manifest
+from twin_images import tiny_image
 
 
 def test_it_makes_loads_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +55,7 @@ def test_a_wrong_step_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def lossy(root: Path, patches: Sequence[TwinPatch], image: Callable[[TwinPatch], bytes]) -> None:
         write_twin(root, patches[1:], image)
 
+    monkeypatch.setattr(release_demo, "_draw", lambda patch: tiny_image(patch, 1024))
     monkeypatch.setattr(release_demo, "write_twin", lossy)
     with pytest.raises(DemoError, match="the patches that were drawn"):
         release_demo.run_demo(tmp_path / "demo", scale=0.0005, workers=1, say=print)
