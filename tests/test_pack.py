@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from damage import OUTER, decoding_otherwise, edit, first, read_zip, unpack
 from her2_ihc_40x import CLASSES, CONFIGS, COUNTS, SPLITS, CountsError, Her2Ihc40x, ReleaseError
 from her2_ihc_40x_builder.demo.release_twin import TwinPatch, plan_twin, twin_of_listing, write_twin
 from her2_ihc_40x_builder.errors import ImageError, LabelError, OutputError
+from her2_ihc_40x_builder.forking import worker_context
 from her2_ihc_40x_builder.pack import PackOptions, pack_release
 from her2_ihc_40x_builder.shards.manifest import read_manifest
 from twin_images import SHARED, SIZE, MakeRelease, tiny_image
@@ -331,18 +333,12 @@ def test_only_a_data_set_that_holds_nothing_else_is_replaced(release: Path, shar
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/shm or a quota to fill a disk; Linux limits file size")
 def test_a_full_disk_leaves_nothing(release: Path, tmp_path: Path) -> None:
     """A limit on the size of a file stands in for the full disk: the write itself fails, at its own place."""
-    code = f"""
-import resource, signal, sys
-from pathlib import Path
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from her2_ihc_40x_builder.pack import PackOptions, pack_release
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-pack_release(Path({str(release)!r}), Path({str(tmp_path / "out")!r}), PackOptions(subset=True, image_size=8, workers=1))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "OutputError" in done.stderr
-    assert "File too large" in done.stderr
+    resource = pytest.importorskip("resource")
+    limited = ProcessPoolExecutor(1, worker_context(), resource.setrlimit, (resource.RLIMIT_FSIZE, (2000, 2000)))
+    with limited as process:
+        error = process.submit(pack_release, release, tmp_path / "out", OPTIONS).exception()
+    assert isinstance(error, OutputError)
+    assert "File too large" in str(error)
     assert list(tmp_path.iterdir()) == []
 
 

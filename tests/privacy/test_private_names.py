@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import pytest
 from drawn_slides import PATCH, SCORES, Cohort, build, contents, rows
 from her2_ihc_40x import Her2Error, ReleaseError
 from her2_ihc_40x_builder.cli import main
-from her2_ihc_40x_builder.errors import OutputError, RegionError
+from her2_ihc_40x_builder.errors import OutputError, RegionError, SlideError
+from her2_ihc_40x_builder.forking import worker_context
 from her2_ihc_40x_builder.privacy.private_names import PrivateNames, _listed, open_names
 from her2_ihc_40x_builder.privacy.pseudonyms import Key
 from her2_ihc_40x_builder.shards.manifest import read_manifest
@@ -172,17 +173,10 @@ def test_an_error_that_nobody_expected_is_noted_with_its_traceback(tmp_path: Pat
     assert ["KeyError: 'Doe'" in book(tmp_path)["notes"][0], "Doe.csv" in book(tmp_path)["notes"][1]] == [True, True]
 
 
-NOTING = """
-import sys
-from pathlib import Path
-from her2_ihc_40x_builder.errors import SlideError
-from her2_ihc_40x_builder.privacy.private_names import PrivateNames
-from her2_ihc_40x_builder.privacy.pseudonyms import Key
-
-names = PrivateNames(Key(bytes(range(32))), Path(sys.argv[1]) / "key.names.json")
-for each in range(20):
-    print(names.told(f"slide-{sys.argv[2]}-{each}", SlideError("Doe", "a", "b", "c")))
-"""
+def note_twenty(folder: Path, which: str) -> list[str]:
+    names = private(folder)
+    error = SlideError("Doe", "a", "b", "c")
+    return [str(names.told(f"slide-{which}-{each}", error)) for each in range(20)]
 
 
 def note_of(names: PrivateNames, text: str) -> int:
@@ -205,11 +199,9 @@ def test_a_note_keeps_its_number_for_good(tmp_path: Path) -> None:
 
 
 def test_builds_at_once_share_no_number(tmp_path: Path) -> None:
-    runs = [
-        subprocess.Popen([sys.executable, "-c", NOTING, str(tmp_path), which], stdout=subprocess.PIPE, text=True)
-        for which in "ab"
-    ]
-    told = [line for run in runs for line in run.communicate()[0].splitlines()]
+    with ProcessPoolExecutor(2, mp_context=worker_context()) as builds:
+        runs = [builds.submit(note_twenty, tmp_path, which) for which in "ab"]
+    told = [line for run in runs for line in run.result()]
     notes = book(tmp_path)["notes"]
     assert len(told) == len(notes) == 40
     for line in told:
@@ -240,15 +232,10 @@ def test_names_of_earlier_runs_stay_and_nobody_else_reads_them(own_cohort: Cohor
     assert not list(tmp_path.glob(".*.part"))
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from her2_ihc_40x_builder.privacy.private_names import PrivateNames
-from her2_ihc_40x_builder.privacy.pseudonyms import Key
-
-Path.replace = lambda part, target: os.kill(os.getpid(), signal.SIGKILL)
-PrivateNames(Key(bytes(range(32))), Path(sys.argv[1]) / "key.names.json")
-"""
+def die_as_it_writes(folder: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", lambda part, target: os.kill(os.getpid(), signal.SIGKILL))
+        private(folder)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and links of POSIX")
@@ -258,7 +245,8 @@ def test_what_a_run_that_was_killed_as_it_wrote_left_is_removed_by_the_next(tmp_
         raise KeyError("Doe")
     there = {path.name for path in tmp_path.iterdir()}
     for _ in range(2):
-        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+        with ProcessPoolExecutor(1, mp_context=worker_context()) as run:
+            assert isinstance(run.submit(die_as_it_writes, tmp_path).exception(), BrokenProcessPool)
     left = {path.name for path in tmp_path.iterdir()} - there
     assert len(left) == 1  # the second removed what the first left
     mine = [".key.names.json.0123456789.part", ".key.names.json.0123456x.part", "key.names.json.01234567.part"]

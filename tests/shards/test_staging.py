@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
+import shutil
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
 from her2_ihc_40x_builder.errors import OutputError
+from her2_ihc_40x_builder.forking import worker_context
 from her2_ihc_40x_builder.shards import staging
 from her2_ihc_40x_builder.shards.made import Made
 from her2_ihc_40x_builder.shards.staging import check_beside, check_outside, staged_folder
@@ -121,53 +125,54 @@ def test_an_output_that_holds_inputs_is_refused(tmp_path: Path, inputs: str) -> 
 def test_the_second_of_two_is_told(tmp_path: Path) -> None:
     with staged_folder(tmp_path / "out", overwrite=False, made_in=ours) as tree:
         (tree / "mark").write_text("1")
-        code = (
-            "from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
-            f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, made_in=lambda f: bool): pass"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        assert f"another process that does, number {os.getpid()} on " in done.stderr
+        with ProcessPoolExecutor(1, mp_context=worker_context()) as other:
+            told = other.submit(fill, tmp_path / "out", "2", overwrite=True).exception()
+        assert isinstance(told, OutputError)
+        assert f"another process that does, number {os.getpid()} on " in str(told)
     assert (tmp_path / "out" / "mark").read_text() == "1"
 
 
-CONTENDER = """
-import sys, time
-from pathlib import Path
-from her2_ihc_40x_builder.errors import OutputError
-from her2_ihc_40x_builder.shards.staging import staged_folder
-out, inside, done = Path(sys.argv[1]), Path(sys.argv[2]), 0
-end = time.monotonic() + 60
-while done < 15 and time.monotonic() < end:
-    try:
-        with staged_folder(out, overwrite=True, made_in=lambda folder: lambda path: True) as tree:
-            inside.open("x").close()
-            (tree / "mark").write_text("whole")
-            inside.unlink()
-        done += 1
-    except OutputError as error:
-        assert "another process" in str(error), error
-sys.exit(done < 15)
-"""
+def contend(folder: Path) -> int:
+    """Fill a folder 15 times, as two others do; returns how often another was told to be there."""
+    out, inside, ready = folder / "out", folder / "inside", folder / "ready"
+    done = told = 0
+    end = time.monotonic() + 60
+    (ready / str(os.getpid())).touch()
+    while len(list(ready.iterdir())) < 3 and time.monotonic() < end:
+        time.sleep(0.01)
+    while done < 15 and time.monotonic() < end:
+        try:
+            with staged_folder(out, overwrite=True, made_in=ours) as tree:
+                inside.open("x").close()
+                (tree / "mark").write_text("whole")
+                inside.unlink()
+            done += 1
+        except OutputError as error:
+            if "another process" not in str(error):
+                raise
+            told += 1
+    assert done == 15
+    return told
 
 
 def test_of_many_at_once_one_works_and_the_others_are_told(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", CONTENDER, str(tmp_path / "out"), str(tmp_path / "inside")]
-    runs = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    for run in runs:
-        _, said = run.communicate(timeout=120)
-        assert run.returncode == 0, said
+    (tmp_path / "ready").mkdir()
+    with ProcessPoolExecutor(3, mp_context=worker_context()) as others:
+        runs = [others.submit(contend, tmp_path) for _ in range(3)]
+    assert sum(run.result() for run in runs) > 0
+    shutil.rmtree(tmp_path / "ready")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "mark").read_text() == "whole"
 
 
+def die_inside(out: Path) -> None:
+    with staged_folder(out, overwrite=True, made_in=ours):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_the_lock_of_a_process_that_died_is_free(tmp_path: Path) -> None:
-    code = (
-        "import os, signal; from pathlib import Path; from her2_ihc_40x_builder.shards.staging import staged_folder\n"
-        f"with staged_folder(Path({str(tmp_path / 'out')!r}), overwrite=True, made_in=lambda f: lambda path: True):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=False)
+    with ProcessPoolExecutor(1, mp_context=worker_context()) as other:
+        assert isinstance(other.submit(die_inside, tmp_path / "out").exception(), BrokenProcessPool)
     assert (tmp_path / ".out.partial" / "lock").exists()
     fill(tmp_path / "out", "1")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
