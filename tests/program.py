@@ -1,7 +1,7 @@
 """The program in a process of its own, which is forked from the workers' process of imports: it begins at once.
 
-What comes before its imports, or hangs on what Python itself is started with, is for tests that start Python.
-What its workers write to the standard streams goes to those of the tests.
+What comes before its imports, or hangs on what Python itself is started with, is for tests that start Python. Its own
+workers are forked from a process of imports of its own, as always, and write to its standard streams.
 """
 
 from __future__ import annotations
