@@ -9,13 +9,8 @@ from typing import Any
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-try:
-    from yaml import CSafeLoader as SafeLoader
-except ImportError:  # PyYAML without libyaml: the same, a tenth as fast
-    from yaml import SafeLoader  # type: ignore[assignment]
-
 _MAX_BYTES = 1 << 20
-#: PyYAML without libyaml reads some fifty thousand characters a second; ours has six thousand.
+#: PyYAML reads some fifty thousand characters a second; ours has six thousand.
 _MAX_CHARACTERS = 200_000
 
 
@@ -39,7 +34,7 @@ def read_metadata(path: Path) -> dict[Any, Any]:
     return metadata
 
 
-class _StrictLoader(SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that is there twice, as the Hub does; PyYAML would take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
