@@ -74,7 +74,8 @@ def run(installed: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_works_away_from_the_repository(installed: Path, release: Path) -> None:
     code = (
-        "import her2_ihc_40x, her2_ihc_40x_builder.card.card as card, sys; print(her2_ihc_40x.__file__);"
+        "import her2_ihc_40x, her2_ihc_40x_builder.card.card as card; print(her2_ihc_40x.__file__);"
+        "import her2_ihc_40x_builder.demo.release_demo, her2_ihc_40x_builder.demo.slide_demo;"
         "print(card._template_folder())"
     )
     done = run(installed, "-c", code)
@@ -93,9 +94,9 @@ def test_its_users_get_types(installed: Path, tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy comes with the extra [dev]")
     (tmp_path / "user.py").write_text(
         "import her2_ihc_40x\n"
-        "from her2_ihc_40x_builder.geometry import Size\n"
+        "from her2_ihc_40x_builder.pack import PackOptions\n"
         "reveal_type(her2_ihc_40x.open_release('x').patches)\n"
-        "Size('wide', 3)\n"
+        "PackOptions(check='all')\n"
         "her2_ihc_40x.load_dataset(streaming='yes')\n"
     )
     python = str(installed / "env" / "bin" / "python")
@@ -109,7 +110,7 @@ def test_its_users_get_types(installed: Path, tmp_path: Path) -> None:
     assert "Mapping[str, Sequence[her2_ihc_40x.ReleasePatch]]" in done.stdout.replace("typing.", "").replace(
         "collections.abc.", ""
     )
-    assert 'Argument 1 to "Size"' in done.stdout
+    assert 'Argument "check" to "PackOptions"' in done.stdout
     assert 'Argument "streaming" to "load_dataset"' in done.stdout
 
 

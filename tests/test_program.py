@@ -160,7 +160,12 @@ def test_a_full_standard_output_is_one_line(built: Path, tmp_path: Path, words: 
 
 @pytest.mark.parametrize(
     ("words", "unbuffered", "both"),
-    [("verify DIR", "1", False), ("verify DIR", "1", True), ("build --pseudonymize KEY", "", False)],
+    [
+        ("verify DIR", "1", False),
+        ("verify DIR", "1", True),
+        ("build --pseudonymize KEY", "", False),
+        ("build --pseudonymize KEY", "", True),
+    ],
 )
 def test_a_reader_of_standard_output_that_has_gone_is_one_line(
     cohort: Cohort, built: Path, tmp_path: Path, words: str, unbuffered: str, both: bool

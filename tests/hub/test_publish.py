@@ -116,6 +116,7 @@ def test_a_repo_of_many_files_is_listed_page_by_page(
     lab: Lab, first: Path, second: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lab.hub.store, "tree_page", 3)
+    start = len(lab.hub.requests)
     lab.published(first, "1.0.0")
     lab.repo.add({"data/wsi_train/patch_train/zzz.parquet": b"PAR1"})
     # The last page is looked at too, for files of others as for those that are there already.
@@ -123,7 +124,7 @@ def test_a_repo_of_many_files_is_listed_page_by_page(
     lab.repo.refs["main"] = lab.repo.tags["v1.0.0"]
     lab.published(second, "1.1.0")
     assert_holds(lab.repo, "v1.1.0", second)
-    assert [r for r in lab.hub.requests if "cursor=6" in r.path]
+    assert [r for r in lab.hub.requests[start:] if "cursor=6" in r.path]
 
 
 def test_a_namespace_of_somebody_else(lab: Lab, first: Path) -> None:

@@ -111,6 +111,7 @@ def test_a_folder_that_cannot_be_looked_into(good: Path, tmp_path: Path, mode: i
     folder = shutil.copytree(good, tmp_path / "her2-ihc-40x")
     (folder / ".git").mkdir(mode=0)
     assert not held_back(lambda: verify(folder)).problems
+    assert not held_back(lambda: verify_folder(folder, subset=Subset(1, 2), workers=1)).problems
     shut = folder / "data" / "wsi_train"
     shut.chmod(mode)
     (folder / "README.md").chmod(0)
@@ -352,7 +353,13 @@ BOMB = "---\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] 
         "---\n- x\n---\n",
         "---\nconfigs: &a [*a]\n---\n",
         "---\nconfigs: &a [{data_files: *a, config_name: wsi_split}]\n---\n",
+        "---\nx: " + "[" * 60_000 + "]" * 60_000 + "\n---\n",
+        "---\nx: " + "- " * 60_000 + "\n---\n",
         f"---\nconfigs: 0x{'f' * 5000}\n0x{'f' * 5000}: x\n---\n",
+        "---\nx: !!bool x\n---\n",
+        "---\nx: !!int ''\n---\n",
+        "---\nx: !!timestamp x\n---\n",
+        '---\nx: "\\UFFFFFFFF"\n---\n',
         "\0",
     ],
 )

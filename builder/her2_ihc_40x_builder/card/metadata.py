@@ -28,7 +28,11 @@ def read_metadata(path: Path) -> dict[Any, Any]:
     match = REGEX_YAML_BLOCK.search(path.read_text(encoding="utf-8-sig"))
     if match and len(match[2]) > _MAX_CHARACTERS:
         raise ValueError(f"{len(match[2])} characters, more than {_MAX_CHARACTERS}")
-    metadata = yaml.load(match[2], _StrictLoader) if match else {}  # noqa: S506 (a SafeLoader)
+    try:
+        metadata = yaml.load(match[2], _StrictLoader) if match else {}  # noqa: S506 (a SafeLoader)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # Of a value that is not what its tag says, as `!!bool x`, or of an impossible character.
+        raise ValueError(f"a value that cannot be read, {type(error).__name__}: {error}") from error
     if not isinstance(metadata, dict):
         raise ValueError("no mapping")
     return metadata
