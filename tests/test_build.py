@@ -256,4 +256,7 @@ def test_sides_from_a_table(cohort: Cohort, tmp_path: Path) -> None:
     result = build(cohort, tmp_path / "out", splits=table, intensity="none")
     assert {slide for slide, unit in result.manifest.units.items() if unit["wsi_side"] == "test"} == {"A", "C"}
     warned = [line for line in build_summary(result).splitlines() if line.startswith("warning: wsi_split")]
-    assert warned == ["warning: wsi_split: all 7 patches of class 0 are in test, none in train."]
+    assert warned == [
+        "warning: wsi_split: all 7 patches of class 0 are in test, none in train.",
+        "warning: wsi_split: all 7 patches of class 1+ are in train, none in test.",
+    ]

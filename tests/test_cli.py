@@ -58,6 +58,41 @@ def test_a_name_that_may_be_a_repos_is_said_to_be_no_folder(capsys: pytest.Captu
     assert "data/nosuch@main (no such folder here, so of the Hub): expected" in capsys.readouterr().err
 
 
+PATHS = """verify L; audit L; card L; diff L L; publish L --repo lab/data --version 1.0.0; demo L
+pack L; pack R --out L; build L --regions R --out new; build R --regions L --out new; build R --regions R --out L
+build R --regions R --out new --pseudonymize L; plan L --regions R; audit D --report L"""
+
+
+@pytest.mark.parametrize("line", [line.strip() for line in re.split("[;\n]", PATHS)])
+@pytest.mark.parametrize("path", ["x" * 300, "loop"], ids=["too-long", "loop"])
+def test_a_path_that_cannot_be_one_is_an_error_of_one_line(
+    line: str,
+    path: str,
+    tmp_path: Path,
+    release: Path,
+    shards: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    words = {"L": path, "R": str(release), "D": str(shards)}
+    assert main([words.get(word, word) for word in line.split()]) == 1
+    (*_, said) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"her2-ihc-40x: .*{path}.*: expected .*, found .*\.", said)
+    assert {path.name for path in tmp_path.iterdir()} == {"loop"}
+
+
+def test_nothing_is_beside_the_root(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "/"]) == 1
+    assert capsys.readouterr().err.startswith("her2-ihc-40x: /-audit: expected a place beside the data set, found /.")
+
+
+def test_a_revision_without_a_name_is_not_taken_for_main(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "lab/data@"]) == 1
+    assert "lab/data@: expected a revision after the @, found none." in capsys.readouterr().err
+
+
 def test_an_error_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "her2_ihc_40x_builder", "pack", str(tmp_path / "nowhere")],

@@ -52,7 +52,7 @@ sys.exit(program.main())
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("where", ["import", "del"])
 def test_an_interruption_is_not_lost_where_python_would_lose_it(name: str, where: str) -> None:
     program = [sys.executable, "-c", LOST, name, where, "600"]

@@ -32,9 +32,12 @@ def main() -> int:
     def note(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    # Who is asked to end leaves things as tidy as who is interrupted; a shell's background job ignores Ctrl-C.
+    # Who is asked to end, or whose terminal is closed, leaves things as tidy as who is interrupted. A job of
+    # a shell in the background ignores Ctrl-C, and one under nohup that the terminal is closed.
     ends = [signal.SIGTERM]
     ends += [signal.SIGINT] if signal.getsignal(signal.SIGINT) is signal.default_int_handler else []
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        ends.append(signal.SIGHUP)
     try:
         # While it imports the program has begun nothing. Raised then, an interruption may be swallowed by a library,
         # take another's form, or fall into a callback of the import system, which complains and goes on.
@@ -55,7 +58,8 @@ def main() -> int:
         _handle(ends, signal.SIG_IGN)  # what was asked for is done
     except KeyboardInterrupt:
         _handle(ends, signal.SIG_IGN)
-        print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print("her2-ihc-40x: interrupted; the same command goes on or begins again", file=sys.stderr)
         code = 130
     codes.append(code)
     return code

@@ -71,13 +71,15 @@ def _summary_lines(result: BuildResult) -> Iterator[str]:
         yield f"gone: {slide} was in the data set that this one replaces, and is not in this one"
     if result.lost_licence:
         yield f"warning: The data set that this one replaces had the licence {result.lost_licence}; give --license."
-    for warning in (*result.plan.warnings, *_untrained(result.manifest.counts)):
+    for warning in (*result.plan.warnings, *_one_sided(result.manifest.counts)):
         yield f"warning: {warning}"
 
 
-def _untrained(counts: Counts) -> Iterator[str]:
+def _one_sided(counts: Counts) -> Iterator[str]:
     for config in CONFIGS:
         train, test = (counts.get(config, {}).get(split, {}) for split in SPLITS)
         for label in CLASSES:
             if test.get(label) and not train.get(label):
                 yield f"{config}: all {test[label]} patches of class {label} are in test, none in train."
+            elif train.get(label) and not test.get(label):
+                yield f"{config}: all {train[label]} patches of class {label} are in train, none in test."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ from . import audit, build, card, demo, diff, doctor, fetch, pack, plan, publish
 from .output import drop_output, watched_output
 
 _COMMANDS = (fetch, pack, plan, build, card, verify, audit, publish, versions, diff, demo, doctor)
+#: What `Path.resolve` says before Python 3.13; later it leaves such a link as it is.
+_LOOP = "Symlink loop from "
 _BUILD_EXTRA = ("cv2", "defusedxml", "imagecodecs", "openslide", "shapely", "simplejpeg", "tifffile")
 
 
@@ -59,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _unusable(path: str, found: str) -> OutputError:
+    return OutputError(path, "a path that can be used", found, "Check the path.")
+
+
 def _cut_short(error: UnwritableError) -> OutputError:
     there = "What the command makes may be there already."
     if isinstance(error, ReaderGoneError):
@@ -79,6 +86,14 @@ def _run(parsed: argparse.Namespace) -> int:
             raise
         expected, remedy = f"the package {error.name}", 'Run: pip install "her2-ihc-40x[build]".'
         said = MissingExtraError("this command", expected, "none", remedy)
+    except OSError as error:  # of a path that cannot be one, such as a name that is too long
+        if error.filename is None:
+            raise
+        said = _unusable(os.fsdecode(error.filename), error.strerror or type(error).__name__)
+    except RuntimeError as error:
+        if not str(error).startswith(_LOOP):
+            raise
+        said = _unusable(str(error).removeprefix(_LOOP).strip("' "), "a link that leads to itself")
     if getattr(parsed, "json", False):
         parts = ("subject", "expected", "found", "remedy")
         told = {"type": type(said).__name__, **{part: getattr(said, part) for part in parts}}

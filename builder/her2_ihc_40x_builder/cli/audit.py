@@ -65,5 +65,5 @@ def _beside(data: Path) -> Path:
     """Beside a folder; of a revision of the Hub, here."""
     if data.is_dir():
         data = data.resolve()
-        return data.with_name(f"{data.name}-audit")
+        return data.parent / f"{data.name}-audit"
     return Path(f"{data.name.replace('@', '-')}-audit")

@@ -88,10 +88,12 @@ def open_edition(name: str) -> Edition:
         manifest = read_manifest(folder)
         edition = Edition(name, manifest, lambda shard: _open(folder / shard.path))
     else:
-        repo, _, revision = name.partition("@")
+        repo, at, revision = name.partition("@")
         if repo.count("/") != 1 or repo.startswith((".", "/")):
             found = "a file" if folder.is_file() else "no such folder"
             raise SourceError(name, "the folder of a data set, or NAMESPACE/NAME@REVISION", found, "Check the path.")
+        if at and not revision:
+            raise SourceError(name, "a revision after the @", "none", "Give one, or leave the @ out for main.")
         try:
             snapshot = remote.read_snapshot(repo, revision or None)
         except remote.HubError as error:  # it may have been meant for a folder

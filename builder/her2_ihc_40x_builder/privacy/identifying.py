@@ -66,6 +66,8 @@ _ACCESSIONS = (
     re.compile(r"(?<![A-Za-z0-9])(19|20)?\d\d[-_/ ]?[A-Z]{1,3}[-_/ ]?\d{4,8}(?!\d)", re.IGNORECASE),
     # 2021-12345
     re.compile(r"(?<!\d)(19|20)\d\d[-_/]\d{4,8}(?!\d)"),
+    # 7712-2024, H1234/24
+    re.compile(r"(?<!\d)\d{3,8}([-_/](19[5-9]|20[0-3])\d|/\d\d)(?!\d)"),
 )
 _LABELLED = re.compile(
     r"(?<![a-z])((mrn|dob|ssn|nhs|hetu|bsn|cpr|pesel|pid|acc|accession)[-_ :#.]*(no|nr)?[-_ :#.]*\d\d"
