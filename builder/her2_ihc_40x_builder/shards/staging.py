@@ -125,6 +125,8 @@ def check_beside(folder: Path, data: Path | None, *, made_in: MadeIn) -> None:
     if above and not above.is_dir():
         raise OutputError(str(folder), "a folder in a folder", f"a file, {above}", "Give another --report.")
     place, published = folder.resolve(), None if data is None else data.resolve()
+    if place.is_symlink():  # where `resolve` raises nothing
+        raise OutputError(str(folder), "a folder, or a place for one", "a link to itself", "Give another --report.")
     if published and (place == published or published in place.parents or place in published.parents):
         raise OutputError(str(folder), "a place beside the data set", f"{data}", "Give another --report.")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
