@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import time
@@ -103,6 +104,23 @@ def test_what_comes_while_the_new_one_is_made_stays_too(tmp_path: Path) -> None:
             disturbed(tmp_path / name)
         assert (tmp_path / name / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EIO, "Mend the disk, or free space"),
+        (errno.EMFILE, "Raise the limit on open files"),
+        (errno.ENAMETOOLONG, "Give a shorter name"),
+    ],
+)
+def test_the_disk_is_blamed_for_what_it_does(tmp_path: Path, number: int, remedy: str) -> None:
+    with (
+        pytest.raises(OutputError, match=re.escape(os.strerror(number)) + f". {remedy}"),
+        staged_folder(tmp_path / "out", overwrite=False, made_in=ours),
+    ):
+        raise OSError(number, os.strerror(number), str(tmp_path / "out" / "mark"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_file_managers_leave_is_nobodys(tmp_path: Path) -> None:

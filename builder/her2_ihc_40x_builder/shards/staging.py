@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import shutil
@@ -18,6 +19,12 @@ from .made import Made, MadeIn, strangers
 
 #: Files that are named where there are others.
 _NAMED = 3
+#: What helps where the disk is not to blame.
+_REMEDIES = {
+    errno.EMFILE: "Raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "Close programs that hold files open",
+    errno.ENAMETOOLONG: "Give a shorter name",
+}
 
 
 @contextmanager
@@ -75,11 +82,12 @@ def staged_folder(target: Path, *, overwrite: bool, made_in: MadeIn, keep: bool 
             raise
         old = f"is in {aside}, and comes back then" if aside.exists() else "is as it was"
         kept = f" What is finished waits in {work}." if keep and tree.exists() else ""
+        remedy = _REMEDIES.get(error.errno or 0, "Mend the disk, or free space or permissions")
         raise OutputError(
             str(error.filename or target),
             "room and permission to write",
             error.strerror or repr(error),
-            f"Mend the disk, or free space or permissions, then run it again. What was there {old}.{kept}",
+            f"{remedy}, then run it again. What was there {old}.{kept}",
         ) from error
 
 
