@@ -43,14 +43,18 @@ def start_imports() -> None:
 
 @contextmanager
 def control_c_unheard() -> Iterator[None]:
-    """Start processes within that do not hear Ctrl-C until they unblock it: while they import, they would say where."""
+    """Start processes within that do not hear Ctrl-C until they unblock it: while they import, they would say where.
+
+    Nor do they hear that the terminal is closed: the process that starts them ends them then.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    # Starting the process that tracks resources, which comes with the first of others, would end the blocking.
-    resource_tracker.ensure_running()
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
+        # Starting the process that tracks resources, which comes with the first of others, would end the blocking.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

@@ -122,7 +122,8 @@ class Processes:
 
 
 def _new_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_be_a_worker)
+    with control_c_unheard():  # its locks may be the first to need the process that tracks resources
+        return ProcessPoolExecutor(1, mp_context=worker_context(), initializer=_be_a_worker)
 
 
 def _terminate(executor: ProcessPoolExecutor) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drawn_slides import Cohort, command, contents
+from drawn_slides import CLI, Cohort, command, contents
 from interrupted import INTERRUPTED, hear_control_c
 from torture.campaign import points, rng
 
@@ -23,11 +23,11 @@ def test_who_is_told_to_end_does_and_the_next_run_goes_on(
     point: int, cohort: Cohort, built: Path, tmp_path: Path
 ) -> None:
     draw = rng("interruption", point)
-    number = draw.choice([signal.SIGINT, signal.SIGTERM])
+    number = draw.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     everybody = draw.choice([True, False])  # as a terminal does, or as a service manager
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    build = command(cohort, tmp_path / "out", "--workers", "2")
+    build = [*CLI, *command(cohort, tmp_path / "out", "--workers", "2")]
     process = subprocess.Popen(
         build,
         stdout=subprocess.PIPE,
