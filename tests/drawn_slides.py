@@ -25,7 +25,7 @@ PATCH = 256
 SCORES = {"A": "0", "B": "1+", "C": "3+", "D": "3+"}
 
 
-#: Python that is started with the program; `program.py` begins it sooner.
+#: The program as Python starts it; `program.py` begins it sooner.
 CLI = [sys.executable, "-m", "her2_ihc_40x_builder"]
 
 

@@ -22,8 +22,7 @@ Result = TypeVar("Result")
 FORMATS = ("PNG", "JPEG", "WEBP")
 #: More pixels are not decoded: a build makes no more of a patch, and the release has a million.
 MAX_PIXELS = 8192 * 8192
-#: Of more, one image is in memory at a time, and in one thread, for each thread keeps some of what it took: 0.7 GB for
-#: a moment if it is as large as may be.
+#: Of more, one image is in memory at a time, and in one thread, for each thread keeps some of what it took.
 _MANY_PIXELS = 1 << 22
 _ALONE = ThreadPoolExecutor(1)
 _GPS_TAG = 0x8825  # of EXIF: the pointer to GPS data

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unusable(path: str, found: str) -> OutputError:
-    return OutputError(path, "a path that can be used", found, "Check the path.")
+    return OutputError(path, "a path that can be used", found, "Check the path, and the disk that it is on.")
 
 
 def _cut_short(error: UnwritableError) -> OutputError:
